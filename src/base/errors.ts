@@ -1,0 +1,78 @@
+/**
+ * Operating errors: what a caller of the Store can meet and handle.
+ *
+ * Misuse (a wrong type, a key that is too long) is a TypeError or RangeError thrown at the call; a broken
+ * invariant is an InvariantError and stops the member. Everything else is a StoreError with a stable code.
+ */
+
+/** The stable codes of StoreError. Codes follow SemVer; messages are for people and may change. */
+export type StoreErrorCode =
+  /** The store is closed or closing, or was never opened. */
+  | 'QUORATE_NOT_OPEN'
+  /** No leader could be reached in time: less than a majority is up, or an election is under way. */
+  | 'QUORATE_NO_LEADER'
+  /** The call's `timeoutMs` passed first. For a write that was sent, the outcome is unknown. */
+  | 'QUORATE_TIMEOUT'
+  /** The caller's `signal` was aborted; `name` is `AbortError`. */
+  | 'QUORATE_ABORTED'
+  /** A bounded queue is full: wait and try again. */
+  | 'QUORATE_OVERLOADED'
+  /** The write's exactly-once record was evicted before its answer came. */
+  | 'QUORATE_SESSION_EXPIRED'
+  /** This member has not applied what a session token asks for, within the call's time. */
+  | 'QUORATE_BEHIND_TOKEN'
+  /** No proof fresher than `maxStalenessMs` could be had. */
+  | 'QUORATE_TOO_STALE'
+  /** The session token is malformed, of another cluster, or ahead of everything committed. */
+  | 'QUORATE_BAD_TOKEN'
+  /** The data folder is in use by another process. */
+  | 'QUORATE_LOCKED'
+  /** The data folder or the peer belongs to another cluster. */
+  | 'QUORATE_WRONG_CLUSTER'
+  /** The data folder or the peer belongs to another member. */
+  | 'QUORATE_WRONG_MEMBER'
+  /** Written by a newer version of the format: refused, never guessed. */
+  | 'QUORATE_FORMAT'
+  /** Bytes failed their checksum; the message names file and offset. */
+  | 'QUORATE_CORRUPTION'
+  /** A write or fsync of the log failed: the member has stopped. */
+  | 'QUORATE_LOG_FAILED'
+  /** The disk is full: the member stopped acknowledging. */
+  | 'QUORATE_NO_SPACE'
+  /** The member stopped because of an earlier fatal error, kept as `cause`. */
+  | 'QUORATE_STOPPED'
+  /** Listening on a non-loopback address needs TLS with client certificates or a shared secret. */
+  | 'QUORATE_INSECURE'
+  /** The address could not be listened on or connected to. */
+  | 'QUORATE_NETWORK'
+
+/**
+ * What became of a write that failed: `none`, it certainly did not and will not happen; `unknown`, it may have
+ * happened or still happen; `committed`, it happened and only what was asked beyond that failed.
+ */
+export type Outcome = 'none' | 'unknown' | 'committed'
+
+/** Further fields of a StoreError. */
+export interface StoreErrorOptions {
+  /** Defaults to `none`. */
+  readonly outcome?: Outcome
+  /** Whether the same call may succeed if it is simply made again. Defaults to `false`. */
+  readonly retryable?: boolean
+  readonly cause?: unknown
+}
+
+/** An operating error with a stable `code`, the `outcome` of the write it ended, and whether to try again. */
+export class StoreError extends Error {
+  override readonly name: string
+  readonly code: StoreErrorCode
+  readonly outcome: Outcome
+  readonly retryable: boolean
+
+  constructor(code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = code === 'QUORATE_ABORTED' ? 'AbortError' : 'StoreError'
+    this.code = code
+    this.outcome = options.outcome ?? 'none'
+    this.retryable = options.retryable ?? false
+  }
+}
