@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { isLocalAddress, parseAddress } from '../../src/env/address.js'
+import type { Connection } from '../../src/env/network.js'
+import { NodeNetwork } from '../../src/env/node-network.js'
+import { certificateAuthority } from '../contract/certificates.js'
+import { type NetworkLab, networkContract } from '../contract/network.js'
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000
+  while (!condition()) {
+    assert(Date.now() < deadline, 'this takes too long')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+function tcpLab(): NetworkLab {
+  const network = new NodeNetwork()
+  return {
+    client: network,
+    server: network,
+    address: () => '127.0.0.1:0',
+    complete: (promise) => promise,
+    until,
+    close: async () => {},
+  }
+}
+
+function unixLab(): NetworkLab {
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-'))
+  let sockets = 0
+  return {
+    ...tcpLab(),
+    address: () => `unix:${join(dir, `s${sockets++}`)}`,
+    close: async () => rmSync(dir, { recursive: true }),
+  }
+}
+
+networkContract('TCP', tcpLab)
+networkContract('unix sockets', unixLab)
+
+test('port 0 is replaced by the port that was given', async () => {
+  const listener = await new NodeNetwork().listen('127.0.0.1:0', undefined, () => {})
+  const endpoint = parseAddress(listener.address)
+  assert(endpoint.type === 'tcp' && endpoint.port > 0)
+  await listener.close()
+})
+
+test('the socket file that a dead process left behind is taken over', async () => {
+  const lab = unixLab()
+  const address = lab.address()
+  const script = `require('net').createServer().listen(${JSON.stringify(address.slice(5))}, () => process.kill(process.pid, 'SIGKILL'))`
+  assert.equal(spawnSync(process.execPath, ['-e', script]).signal, 'SIGKILL')
+  const listener = await lab.server.listen(address, undefined, () => {})
+  const connection = await lab.client.connect(address, undefined)
+  connection.destroy()
+  await listener.close()
+  await lab.close()
+})
+
+test('addresses are host:port, [v6]:port or unix:/path, and nothing else', () => {
+  assert.deepEqual(parseAddress('db.example:7101'), { type: 'tcp', host: 'db.example', port: 7101 })
+  assert.deepEqual(parseAddress('[::1]:80'), { type: 'tcp', host: '::1', port: 80 })
+  assert.deepEqual(parseAddress('unix:/run/q'), { type: 'unix', path: '/run/q' })
+  for (const bad of ['', 'host', ':1', 'host:', 'host:x', 'host:70000', '::1:80', 'unix:', 'h:-1']) {
+    assert.throws(() => parseAddress(bad), TypeError, bad)
+  }
+})
+
+test('only loopback addresses and unix sockets are local', () => {
+  for (const local of ['127.0.0.1:1', '127.9.9.9:1', 'localhost:1', '[::1]:1', 'unix:/x']) {
+    assert(isLocalAddress(local), local)
+  }
+  for (const open of ['0.0.0.0:1', '[::]:1', '10.0.0.1:1', '127.example:1', 'local:1']) {
+    assert(!isLocalAddress(open), open)
+  }
+})
+
+const ours = certificateAuthority('ours')
+const theirs = certificateAuthority('theirs')
+
+/** Listens with TLS and tells who came in. */
+async function tlsServer() {
+  const connections: Connection[] = []
+  const network = new NodeNetwork()
+  const listener = await network.listen('127.0.0.1:0', ours.issue('server'), (connection) => {
+    connections.push(connection)
+  })
+  return { network, connections, listener }
+}
+
+test('TLS: two certificates of one authority connect, and each side knows the name of the other', async () => {
+  const { network, connections, listener } = await tlsServer()
+  const client = await network.connect(listener.address, ours.issue('client'))
+  await until(() => connections.length === 1)
+  assert.equal(client.peerName, 'server')
+  assert.equal(connections[0]?.peerName, 'client')
+  let received = ''
+  connections[0].setHandlers({
+    data: (bytes) => {
+      received += Buffer.from(bytes).toString()
+    },
+    close: () => {},
+    drain: () => {},
+  })
+  client.write([Buffer.from('hid'), Buffer.from('den')])
+  await until(() => received === 'hidden')
+  await listener.close()
+})
+
+test('TLS: a certificate of another authority does not come in (D11)', async () => {
+  const { network, connections, listener } = await tlsServer()
+  const stranger = theirs.issue('client')
+  await assert.rejects(network.connect(listener.address, stranger), 'the client must refuse too')
+  // One that does not check the server meets the server's own check.
+  const { connect } = await import('node:tls')
+  const { cert, key } = stranger
+  const { host, port } = parseAddress(listener.address) as { host: string; port: number }
+  for (const identity of [{ cert, key }, {}]) {
+    const socket = connect({ host, port, ...identity, rejectUnauthorized: false })
+    let isClosed = false
+    socket.on('error', () => {}).on('close', () => {
+      isClosed = true
+    })
+    socket.write('let me in')
+    await until(() => isClosed)
+  }
+  assert.equal(connections.length, 0)
+  await listener.close()
+})
+
+test('TLS: a server whose certificate names another host is not spoken to', async () => {
+  const network = new NodeNetwork()
+  const listener = await network.listen('127.0.0.1:0', ours.issue('server', 'elsewhere'), () => {})
+  await assert.rejects(network.connect(listener.address, ours.issue('client')), {
+    code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+  })
+  await listener.close()
+})
+
+test('TLS: somebody who speaks no TLS is turned away', async () => {
+  const { network, connections, listener } = await tlsServer()
+  const connection = await network.connect(listener.address, undefined)
+  let isClosed = false
+  connection.setHandlers({
+    data: () => {},
+    drain: () => {},
+    close: () => {
+      isClosed = true
+    },
+  })
+  connection.write([Buffer.from('GET / HTTP/1.1\r\n\r\n')])
+  await until(() => isClosed)
+  assert.equal(connections.length, 0)
+  await listener.close()
+})
