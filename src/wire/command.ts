@@ -101,14 +101,24 @@ export class RequestWriter {
     this.#commandCount++
   }
 
+  /** The bytes of the command that was added between two values of `bytes`; they change with the writer. */
+  view(start: number, end: number): Buffer {
+    return this.#buffer.subarray(start, end)
+  }
+
+  /** Adds the bytes of one command that another writer made. */
+  copy(command: Buffer): void {
+    this.#reserve(command.length)
+    this.#buffer.set(command, this.#length)
+    this.#length += command.length
+    this.#commandCount++
+  }
+
   /** The finished request. `clientId` is 8 bytes. */
   finish(clientId: Uint8Array, seq: number, floor: number, base: number): Buffer {
     const buffer = this.#buffer
     buffer.writeUInt32LE(this.#length - 4, 0)
-    buffer.set(clientId, 4)
-    writeU64(buffer, seq, 12)
-    writeU64(buffer, floor, 20)
-    writeU64(buffer, base, 28)
+    writeRequestHeader(buffer, clientId, seq, floor, base)
     buffer.writeUInt32LE(this.#commandCount, 36)
     return buffer.subarray(0, this.#length)
   }
@@ -145,9 +155,17 @@ export class RequestWriter {
   }
 }
 
-/** Updates `floor` in a finished request: a resent request may say that more has been answered since. */
-export function setFloor(request: Buffer, floor: number): void {
-  writeU64(request, floor, 20)
+/** A copy of a finished request under another client and number. */
+export function renumberRequest(
+  request: Buffer,
+  clientId: Uint8Array,
+  seq: number,
+  floor: number,
+  base: number,
+): Buffer {
+  const copy = Buffer.from(request)
+  writeRequestHeader(copy, clientId, seq, floor, base)
+  return copy
 }
 
 /** Packs requests into the data of one entry. */
@@ -273,6 +291,19 @@ export function validateRequest(bytes: Uint8Array, maxValueBytes: number): Reque
     del: checkKey,
   })
   return header
+}
+
+function writeRequestHeader(
+  request: Buffer,
+  clientId: Uint8Array,
+  seq: number,
+  floor: number,
+  base: number,
+): void {
+  request.set(clientId, 4)
+  writeU64(request, seq, 12)
+  writeU64(request, floor, 20)
+  writeU64(request, base, 28)
 }
 
 function checkKey(key: Buffer): void {
