@@ -1,0 +1,84 @@
+/**
+ * The file that becomes the next segment, filled with zeros before it is needed: writes into it then need no
+ * new space and no metadata, so they are faster and cannot meet a full disk.
+ *
+ * It is filled as the log grows rather than at once, so that it never competes with commits, and stands
+ * outside the log until it is renamed: a failure here is a failure only when it is told so.
+ */
+import type { Disk, DiskFile } from '../env/disk.js'
+
+const CHUNK_BYTES = 1_048_576
+const ZEROS = Buffer.alloc(CHUNK_BYTES)
+
+/** One file in preparation. */
+export class SpareSegment {
+  readonly path: string
+  readonly capacity: number
+  readonly #disk: Disk
+  readonly #onFailure: (error: unknown) => void
+  #file: DiskFile | undefined
+  #filled = 0
+  #wanted = 0
+  #filling: Promise<void> | undefined
+  #isTaken = false
+  #hasFailed = false
+
+  /** `onFailure` is called at most once; the file is of no use afterwards. */
+  constructor(disk: Disk, path: string, capacity: number, onFailure: (error: unknown) => void) {
+    this.#disk = disk
+    this.path = path
+    this.capacity = capacity
+    this.#onFailure = onFailure
+  }
+
+  /** Fills the file up to `bytes` in the background, one chunk at a time. */
+  fillTo(bytes: number): void {
+    this.#wanted = Math.max(this.#wanted, Math.min(bytes, this.capacity))
+    if (
+      this.#filling !== undefined ||
+      this.#isTaken ||
+      this.#hasFailed ||
+      this.#filled >= this.#wanted
+    )
+      return
+    this.#filling = this.#fill()
+  }
+
+  /** Ends the preparation and gives the file, as far as it is filled; `undefined` when there is none. */
+  async take(): Promise<DiskFile | undefined> {
+    this.#isTaken = true
+    await this.#filling
+    return this.#hasFailed ? undefined : this.#file
+  }
+
+  /** Ends the preparation and removes the file. */
+  async discard(): Promise<void> {
+    this.#isTaken = true
+    await this.#filling
+    if (this.#file === undefined) return
+    await this.#file.close()
+    await this.#disk.remove(this.path)
+  }
+
+  async #fill(): Promise<void> {
+    try {
+      this.#file ??= await this.#create()
+      while (this.#filled < this.#wanted && !this.#isTaken) {
+        const chunk = ZEROS.subarray(0, Math.min(CHUNK_BYTES, this.capacity - this.#filled))
+        await this.#file.writeDurable([chunk], this.#filled)
+        this.#filled += chunk.length
+      }
+    } catch (error) {
+      this.#hasFailed = true
+      this.#onFailure(error)
+    } finally {
+      this.#filling = undefined
+    }
+  }
+
+  async #create(): Promise<DiskFile> {
+    const file = await this.#disk.open(this.path, 'create')
+    await file.truncate(this.capacity)
+    return file
+  }
+}
