@@ -1,0 +1,60 @@
+/**
+ * Where things lie in the state machine's database: one prefix byte, then the key (docs/formats.md).
+ *
+ * Every range that is read has explicit bounds inside one prefix.
+ */
+import type { KeyRange } from '../env/database.js'
+import { KEY_BYTES_MAX } from '../wire/command.js'
+
+/** On disk: the state record, under this byte alone. */
+export const META_PREFIX = 0x00
+/** On disk: the user's keys. */
+export const DATA_PREFIX = 0x01
+/** On disk: one record per client. */
+export const SESSION_PREFIX = 0x02
+
+/** The key of the state record. */
+export const META_KEY: Buffer = Buffer.of(META_PREFIX)
+
+/** All keys below `prefix`. */
+export function prefixRange(prefix: number): KeyRange {
+  return { gte: Buffer.of(prefix), lt: Buffer.of(prefix + 1) }
+}
+
+/** `key` below `prefix`, in memory of its own. */
+export function prefixed(prefix: number, key: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + key.length)
+  bytes[0] = prefix
+  bytes.set(key, 1)
+  return bytes
+}
+
+/** The user's range as a range of the database. */
+export function dataRange(range: KeyRange): KeyRange {
+  return {
+    ...(range.gt !== undefined
+      ? { gt: prefixed(DATA_PREFIX, range.gt) }
+      : { gte: prefixed(DATA_PREFIX, range.gte ?? NO_KEY) }),
+    ...(range.lte !== undefined
+      ? { lte: prefixed(DATA_PREFIX, range.lte) }
+      : { lt: range.lt === undefined ? END_OF_DATA : prefixed(DATA_PREFIX, range.lt) }),
+  }
+}
+
+const NO_KEY = Buffer.alloc(0)
+const END_OF_DATA = Buffer.of(DATA_PREFIX + 1)
+
+/** Puts DATA_PREFIX before keys without allocating: what it returns holds until the next call. */
+export class DataKey {
+  readonly #bytes: Buffer = Buffer.allocUnsafe(1 + KEY_BYTES_MAX)
+
+  constructor() {
+    this.#bytes[0] = DATA_PREFIX
+  }
+
+  /** @param key at most KEY_BYTES_MAX bytes */
+  of(key: Uint8Array): Buffer {
+    this.#bytes.set(key, 1)
+    return this.#bytes.subarray(0, 1 + key.length)
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Reads of the state machine at one applied index, whatever is applied meanwhile.
+ *
+ * The index is read from the same snapshot of the database as the values, because a batch is visible there a
+ * moment before the state machine hears of it.
+ */
+import { asBuffer } from '../base/bytes.js'
+import type { Cursor, DatabaseSnapshot, KeyRange } from '../env/database.js'
+import type { LogIndex, Term } from '../raft/types.js'
+import { DATA_PREFIX, type DataKey, dataRange, META_KEY, prefixed } from './key-space.js'
+import { decodeStateRecord } from './state-record.js'
+import { readStoredValue, type StoredValue } from './stored-value.js'
+
+/** A cursor over keys and values of a view; must be closed. */
+export interface MachineCursor {
+  /**
+   * The next entries in order, at least one unless the end is reached; stops near `maxBytes` or `maxEntries`.
+   * @throws {StoreError} QUORATE_CORRUPTION for a value that fails its checksum
+   */
+  next(
+    maxEntries: number,
+    maxBytes: number,
+  ): Promise<(readonly [key: Buffer, stored: StoredValue])[]>
+  close(): Promise<void>
+}
+
+/** A fixed moment of the state machine; must be closed. */
+export class MachineView {
+  /** Exactly the entries up to here are visible. */
+  readonly appliedIndex: LogIndex
+  readonly appliedTerm: Term
+  readonly #snapshot: DatabaseSnapshot
+  readonly #key: DataKey
+
+  /** @param key scratch memory, shared with the state machine: it is used within one call only */
+  constructor(snapshot: DatabaseSnapshot, key: DataKey) {
+    const record = snapshot.get(META_KEY)
+    const state = record === undefined ? undefined : decodeStateRecord(asBuffer(record))
+    this.appliedIndex = state?.appliedIndex ?? 0
+    this.appliedTerm = state?.appliedTerm ?? 0
+    this.#snapshot = snapshot
+    this.#key = key
+  }
+
+  /** Reads on this turn of the event loop. @throws {StoreError} QUORATE_CORRUPTION */
+  get(key: Uint8Array): StoredValue | undefined {
+    const bytes = this.#snapshot.get(this.#key.of(key))
+    return bytes === undefined ? undefined : readStoredValue(key, asBuffer(bytes))
+  }
+
+  /** Reads off the event loop. @throws {StoreError} QUORATE_CORRUPTION */
+  async getMany(keys: readonly Uint8Array[]): Promise<(StoredValue | undefined)[]> {
+    const found = await this.#snapshot.getMany(keys.map((key) => prefixed(DATA_PREFIX, key)))
+    return found.map((bytes, i) =>
+      bytes === undefined ? undefined : readStoredValue(keys[i]!, asBuffer(bytes)),
+    )
+  }
+
+  /** Runs through `range` in order of the keys' bytes, or against it. */
+  scan(range: KeyRange, reverse: boolean): MachineCursor {
+    return new DataCursor(this.#snapshot.cursor({ range: dataRange(range), reverse }))
+  }
+
+  async close(): Promise<void> {
+    await this.#snapshot.close()
+  }
+}
+
+class DataCursor implements MachineCursor {
+  readonly #cursor: Cursor
+
+  constructor(cursor: Cursor) {
+    this.#cursor = cursor
+  }
+
+  async next(maxEntries: number, maxBytes: number): Promise<(readonly [Buffer, StoredValue])[]> {
+    const entries = await this.#cursor.next(maxEntries, maxBytes)
+    return entries.map(([prefixedKey, bytes]) => {
+      const key = asBuffer(prefixedKey).subarray(1)
+      return [key, readStoredValue(key, asBuffer(bytes))] as const
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#cursor.close()
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A value as it lies in the database, with its own proof (design D10; docs/formats.md).
+ *
+ *   u8 kind = 1 (inline) | u32 checksum | u48 revision | value
+ *
+ * Little-endian. The checksum is CRC-32 over key, value, kind and revision, in this order: the caller's CRC-32 of
+ * key and value, which came with the command, carried on over the header, so that the value is not read again when
+ * it is applied and still no bit of it or of its header can change unseen.
+ */
+import { crc32 } from 'node:zlib'
+import { StoreError } from '../base/errors.js'
+import type { LogIndex } from '../raft/types.js'
+
+/** A value and the log index of its last change. */
+export interface StoredValue {
+  readonly value: Buffer
+  readonly revision: LogIndex
+}
+
+/** Bytes before the value. */
+export const VALUE_HEADER_BYTES = 11
+/** On disk: the value follows. */
+const INLINE = 1
+
+/** The table of the reflected CRC-32 polynomial, for the seven bytes that are not worth a call into zlib. */
+const CRC_TABLE: Int32Array = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
+  return crc
+})
+
+/** Carries the CRC-32 of key and value on over kind and revision. */
+function sealed(checksum: number, kind: number, revision: LogIndex): number {
+  let crc = step(~checksum, kind)
+  let rest = revision % 0x1_0000_0000
+  for (let i = 0; i < 4; i++, rest >>>= 8) crc = step(crc, rest)
+  rest = Math.floor(revision / 0x1_0000_0000)
+  for (let i = 0; i < 2; i++, rest >>>= 8) crc = step(crc, rest)
+  return ~crc >>> 0
+}
+
+function step(crc: number, byte: number): number {
+  return (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff]!
+}
+
+/** Writes the header of an inline value; `checksum` is CRC-32 of key and value. */
+export function writeValueHeader(target: Buffer, checksum: number, revision: LogIndex): void {
+  target[0] = INLINE
+  target.writeUInt32LE(sealed(checksum, INLINE, revision), 1)
+  target.writeUIntLE(revision, 5, 6)
+}
+
+/**
+ * Checks and takes apart what is stored under `key`; the value views `bytes`.
+ * @throws {StoreError} QUORATE_CORRUPTION when the checksum does not fit; QUORATE_FORMAT for a kind of a newer
+ *   version.
+ */
+export function readStoredValue(key: Uint8Array, bytes: Buffer): StoredValue {
+  if (bytes.length < VALUE_HEADER_BYTES) throw corrupt(key)
+  const kind = bytes[0]!
+  const revision = bytes.readUIntLE(5, 6)
+  const value = bytes.subarray(VALUE_HEADER_BYTES)
+  if (bytes.readUInt32LE(1) !== sealed(crc32(value, crc32(key)), kind, revision)) throw corrupt(key)
+  if (kind !== INLINE) {
+    throw new StoreError('QUORATE_FORMAT', `value of unknown kind ${kind} under ${shown(key)}`)
+  }
+  return { value, revision }
+}
+
+function corrupt(key: Uint8Array): StoreError {
+  return new StoreError('QUORATE_CORRUPTION', `checksum mismatch of the value under ${shown(key)}`)
+}
+
+function shown(key: Uint8Array): string {
+  return `key 0x${Buffer.from(key.subarray(0, 64)).toString('hex')}`
+}
