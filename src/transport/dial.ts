@@ -1,0 +1,184 @@
+/**
+ * The dialer's half of a connection's beginning: connect, say hello, prove, be welcomed, all before one
+ * deadline. Members and clients dial alike.
+ */
+import { equalBytes } from '../base/bytes.js'
+import { StoreError } from '../base/errors.js'
+import type { Connection, Network, TlsOptions } from '../env/network.js'
+import type { Random } from '../env/random.js'
+import type { Time } from '../env/time.js'
+import type { NodeId } from '../raft/types.js'
+import {
+  decodeChallenge,
+  decodeRefusal,
+  encodeHello,
+  FRAME_CHALLENGE,
+  FRAME_HELLO,
+  FRAME_PROOF,
+  FRAME_REFUSED,
+  FRAME_WELCOME,
+  type Hello,
+  NONCE_BYTES,
+} from '../wire/handshake.js'
+import { Channel } from './channel.js'
+import { isProofOf, proofOf, sessionTags, type Transcript } from './session-key.js'
+
+/** Whom a member expects at the other end; a client takes any. */
+export interface Expected {
+  readonly clusterId: Uint8Array
+  readonly nodeId: NodeId
+  readonly memberId: string
+}
+
+/** What a dial needs to know. */
+export interface DialOptions {
+  readonly address: string
+  readonly tls: TlsOptions | undefined
+  readonly secret: Uint8Array | undefined
+  readonly timeoutMs: number
+  readonly maxFrameBytes: number
+  /** Who dials; the nonce is added. */
+  readonly hello: Omit<Hello, 'nonce'>
+  readonly expected: Expected | undefined
+}
+
+/** What the owner of a dial hears. */
+export interface DialHandlers {
+  /** The other side is proven; from now on frames come. */
+  up(channel: Channel): void
+  frame(kind: number, body: Buffer): void
+  /** The last call: the dial failed, or what was up broke. */
+  ended(error: StoreError): void
+}
+
+type Phase = 'connecting' | 'hello' | 'proof' | 'up' | 'ended'
+
+/** One attempt, and the connection that comes of it. */
+export class Dial {
+  readonly #time: Time
+  readonly #options: DialOptions
+  readonly #handlers: DialHandlers
+  readonly #hello: Buffer
+  #phase: Phase = 'connecting'
+  #channel: Channel | undefined
+  #transcript: Transcript | undefined
+  #failure: StoreError | undefined
+  readonly #deadline: unknown
+
+  constructor(
+    network: Network,
+    time: Time,
+    random: Random,
+    options: DialOptions,
+    handlers: DialHandlers,
+  ) {
+    this.#time = time
+    this.#options = options
+    this.#handlers = handlers
+    this.#hello = encodeHello({ ...options.hello, nonce: random.bytes(NONCE_BYTES, 'nonce') })
+    this.#deadline = time.after(options.timeoutMs, () => {
+      this.#fail(new StoreError('QUORATE_NETWORK', `${options.address} did not answer in time`))
+    })
+    network.connect(options.address, options.tls).then(
+      (connection) => this.#connected(connection),
+      (error: unknown) => this.#fail(networkError(options.address, error)),
+    )
+  }
+
+  /** Ends the attempt or the connection. */
+  close(): void {
+    this.#fail(new StoreError('QUORATE_NOT_OPEN', 'closed on this side'))
+  }
+
+  #connected(connection: Connection): void {
+    if (this.#phase === 'ended') {
+      connection.destroy()
+      return
+    }
+    this.#phase = 'hello'
+    this.#channel = new Channel(connection, this.#time, {
+      frame: (kind, body) => this.#frame(kind, body),
+      closed: (reason, message) => this.#end(this.#failure ?? channelError(reason, message)),
+    })
+    this.#channel.send(FRAME_HELLO, [this.#hello])
+  }
+
+  #frame(kind: number, body: Buffer): void {
+    try {
+      if (this.#phase === 'up') this.#handlers.frame(kind, body)
+      else this.#shakeHands(kind, body)
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      this.#fail(error)
+    }
+  }
+
+  #shakeHands(kind: number, body: Buffer): void {
+    if (kind === FRAME_REFUSED) {
+      const { code, message } = decodeRefusal(body)
+      throw new StoreError(code, message)
+    }
+    if (this.#phase === 'hello' && kind === FRAME_CHALLENGE) this.#prove(body)
+    else if (this.#phase === 'proof' && kind === FRAME_WELCOME) this.#welcome(body)
+    else throw new StoreError('QUORATE_FORMAT', `frame of kind ${kind} in phase ${this.#phase}`)
+  }
+
+  #prove(body: Buffer): void {
+    const { expected, secret } = this.#options
+    if (expected !== undefined) checkAnswerer(expected, body)
+    this.#transcript = { hello: this.#hello, challenge: Buffer.from(body) }
+    this.#phase = 'proof'
+    this.#channel!.send(FRAME_PROOF, [proofOf('dialer', secret, this.#transcript)])
+  }
+
+  #welcome(body: Buffer): void {
+    const { secret, maxFrameBytes } = this.#options
+    const transcript = this.#transcript!
+    if (!isProofOf('acceptor', secret, transcript, body)) {
+      throw new StoreError('QUORATE_UNAUTHORIZED', 'the other side does not have the shared secret')
+    }
+    this.#phase = 'up'
+    this.#time.cancel(this.#deadline)
+    const channel = this.#channel!
+    channel.prove(sessionTags('dialer', secret, transcript), maxFrameBytes)
+    channel.watch('asks')
+    this.#handlers.up(channel)
+  }
+
+  #fail(error: StoreError): void {
+    if (this.#phase === 'ended') return
+    this.#failure ??= error
+    if (this.#channel === undefined) this.#end(error)
+    else this.#channel.close('failed', error.message)
+  }
+
+  #end(error: StoreError): void {
+    this.#phase = 'ended'
+    this.#time.cancel(this.#deadline)
+    this.#handlers.ended(error)
+  }
+}
+
+function checkAnswerer(expected: Expected, body: Buffer): void {
+  const found = decodeChallenge(body)
+  if (!equalBytes(found.clusterId, expected.clusterId)) {
+    throw new StoreError('QUORATE_WRONG_CLUSTER', `member ${found.memberId} is of another cluster`)
+  }
+  if (found.node !== expected.nodeId || found.memberId !== expected.memberId) {
+    const message = `found member ${found.memberId} (node ${found.node}) instead`
+    throw new StoreError('QUORATE_WRONG_MEMBER', message)
+  }
+}
+
+function channelError(reason: string, message: string): StoreError {
+  const code = reason === 'version' ? 'QUORATE_FORMAT' : 'QUORATE_NETWORK'
+  return new StoreError(code, message, { retryable: true })
+}
+
+function networkError(address: string, cause: unknown): StoreError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new StoreError('QUORATE_NETWORK', `cannot connect to ${address}: ${why}`, {
+    cause,
+    retryable: true,
+  })
+}
