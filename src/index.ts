@@ -1,0 +1,19 @@
+export type { Outcome, StoreErrorCode } from './base/errors.js'
+export { StoreError } from './base/errors.js'
+export type { TlsOptions } from './env/network.js'
+export type { MemberStatus, MemberView, ReadLevel } from './member/backend.js'
+export type { LimitOptions, StorageOptions, TimingOptions } from './member/options.js'
+export type {
+  BatchOperation,
+  CallOptions,
+  ReadOptions,
+  ScanOptions,
+  ValueWithMeta,
+  WriteOptions,
+} from './store/access.js'
+export type { Key, KeyEncoding, ValueEncoding } from './store/encoding.js'
+export type { OpenOptions } from './store/open-options.js'
+export { Session } from './store/session.js'
+export type { StoreEvents } from './store/store.js'
+export { Store } from './store/store.js'
+export type { WriteResult } from './store/write-pipeline.js'

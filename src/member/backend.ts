@@ -1,0 +1,162 @@
+/**
+ * What a Store needs from whoever serves it: the member in this process, or later one behind a socket.
+ *
+ * Calls are made of plain objects that are completed in place rather than of promises, because they are the
+ * hot path: one object per operation, and everything of one turn of the event loop travels together.
+ */
+import type { KeyRange } from '../env/database.js'
+import type { LogIndex, Role, Term } from '../raft/types.js'
+import type { AnswerStatus } from '../wire/forward.js'
+
+/** How strong a read is (design D6; docs/consistency.md). */
+export type ReadLevel = 'strong' | 'session' | 'eventual'
+
+/** A value as it is stored, with the log index of its last change. */
+export interface StoredValue {
+  readonly value: Buffer
+  readonly revision: LogIndex
+}
+
+/** Where a read was served: the log index that the served state had, and the term of the entry there. */
+export interface ReadPosition {
+  readonly index: LogIndex
+  readonly term: Term
+}
+
+/** One read under way. Exactly one of `complete` and `fail` is called, once. */
+export interface PendingRead {
+  readonly keys: readonly Uint8Array[]
+  readonly level: ReadLevel
+  /** The served state must hold at least this index: a session's position; 0 asks for nothing. */
+  readonly minIndex: LogIndex
+  /** On the backend's clock. */
+  readonly deadline: number
+  /** True when the caller has given up (aborted): the backend forgets the read without a word. */
+  readonly abandoned: boolean
+  /** `values` stands in the order of `keys`. */
+  complete(values: readonly (StoredValue | undefined)[], position: ReadPosition): void
+  fail(error: unknown): void
+}
+
+/** A read of a range, pinned to one position of the log; must be closed. */
+export interface ScanCursor {
+  readonly position: ReadPosition
+  /** The next entries, at least one unless the end is reached; stops near `maxEntries` or `maxBytes`. */
+  next(
+    maxEntries: number,
+    maxBytes: number,
+  ): Promise<readonly (readonly [key: Uint8Array, stored: StoredValue])[]>
+  close(): Promise<void>
+}
+
+/** What a scan asks for. */
+export interface ScanRequest {
+  readonly range: KeyRange
+  readonly reverse: boolean
+  readonly level: ReadLevel
+  readonly minIndex: LogIndex
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** What became of a request sent through a link. */
+export interface LinkAnswer {
+  readonly seq: number
+  readonly status: AnswerStatus
+  readonly index: LogIndex
+  readonly term: Term
+}
+
+/** What the owner of a link hears. */
+export interface LinkHandlers {
+  /** Called once in the next turn after `wake`: send what has been collected. */
+  flush(): void
+  answer(answer: LinkAnswer): void
+  /** Everything sent and not answered may be lost: send it again, in order. */
+  reset(): void
+  /** Called about every 50 ms: let calls time out. */
+  tick(now: number): void
+  /** The backend has ended; nothing more will be answered. */
+  end(error: unknown): void
+}
+
+/** A client's ordered way to the leader, wherever that is. */
+export interface RequestLink {
+  /** Whether there is somebody to send to; when it turns true, `reset` is called. */
+  readonly isReady: boolean
+  /** Asks for `flush` at the end of this turn of the event loop. */
+  wake(): void
+  /** Sends a request (wire/command.ts) that must not change afterwards. It may be lost: see `reset`. */
+  send(request: Buffer, seq: number): void
+  close(): void
+}
+
+/** What is known of one member. */
+export interface MemberView {
+  readonly id: string
+  readonly address: string | undefined
+  readonly isSelf: boolean
+  readonly isLeader: boolean
+  /** Whether this member has a proven connection to it. */
+  readonly isUp: boolean
+  /** What the leader knows to be in its log; only the leader's status has it. */
+  readonly matchIndex: LogIndex | undefined
+  /** Entries of the leader's log that it does not have yet; only the leader's status has it. */
+  readonly lag: number | undefined
+}
+
+/** A member as plain data; `words` says it for people, with what may fail next. */
+export interface MemberStatus {
+  readonly id: string
+  /** Hexadecimal. */
+  readonly clusterId: string
+  readonly role: Role | 'stopped'
+  readonly term: Term
+  readonly leader: string | undefined
+  readonly commitIndex: LogIndex
+  readonly appliedIndex: LogIndex
+  /** The state up to here is on disk in LevelDB; the log before it may go. */
+  readonly checkpointIndex: LogIndex
+  readonly firstIndex: LogIndex
+  readonly lastIndex: LogIndex
+  readonly log: {
+    readonly segments: number
+    readonly bytes: number
+    readonly writes: number
+    readonly fsyncs: number
+    /** Bytes of a torn last write that recovery cut off at the last open. */
+    readonly tornBytes: number
+  }
+  readonly sessions: number
+  /** Where it listens; undefined for a lone member without a port. */
+  readonly address: string | undefined
+  readonly members: readonly MemberView[]
+  /** Connections refused on the port since the start, by reason. */
+  readonly rejectedConnections: Readonly<Record<string, number>>
+  readonly words: readonly string[]
+}
+
+/** Facts about a backend that its owner may want to act on. */
+export interface BackendEvents {
+  leader(leader: string | undefined, term: Term): void
+  /** The member has stopped and says why. */
+  fatal(error: Error): void
+}
+
+/** Whoever serves a Store. */
+export interface Backend {
+  readonly clusterId: Uint8Array
+  /** The backend's clock, for deadlines: monotonic milliseconds. */
+  now(): number
+  /** 8 unpredictable bytes, never the same twice. */
+  newClientId(): Uint8Array
+  openLink(handlers: LinkHandlers): RequestLink
+  /** Everything up to here is applied where this backend reads. */
+  readonly appliedIndex: LogIndex
+  read(read: PendingRead): void
+  scan(request: ScanRequest): Promise<ScanCursor>
+  /** Makes the applied state durable in the database; returns the index it holds. */
+  checkpoint(): Promise<LogIndex>
+  status(): MemberStatus
+  close(): Promise<void>
+}

@@ -1,0 +1,82 @@
+/**
+ * When the state machine is made durable, and which part of the log may go afterwards.
+ *
+ * The log is shortened only up to an index that (1) a checkpoint which has returned made durable here
+ * (design D2), and (2) every member has in its log, so that nobody needs what goes. One checkpoint runs at a
+ * time; a trigger that comes meanwhile is looked at again when it ends (trap T-59).
+ */
+import { StoreError } from '../base/errors.js'
+import type { RaftLog } from '../log/raft-log.js'
+import type { StateMachine } from '../machine/state-machine.js'
+import type { LogIndex } from '../raft/types.js'
+
+/** Takes checkpoints of one member. */
+export class Checkpoints {
+  readonly #log: RaftLog
+  readonly #machine: StateMachine
+  readonly #thresholdBytes: number
+  readonly #onCompacted: (index: LogIndex) => void
+  #bytesAtLast = 0
+  #retained: LogIndex = 0
+  #compacted: LogIndex
+  #running: Promise<LogIndex> | undefined
+
+  constructor(
+    log: RaftLog,
+    machine: StateMachine,
+    thresholdBytes: number,
+    onCompacted: (index: LogIndex) => void,
+  ) {
+    this.#log = log
+    this.#machine = machine
+    this.#thresholdBytes = thresholdBytes
+    this.#onCompacted = onCompacted
+    this.#compacted = log.recovered.previous.index
+  }
+
+  /** Every member has the log up to here. */
+  onRetained(index: LogIndex): void {
+    if (index > this.#retained) this.#retained = index
+  }
+
+  /** Whether so much was appended since the last checkpoint that the next one is due. */
+  isDue(appendedBytes: number): boolean {
+    return this.#running === undefined && appendedBytes - this.#bytesAtLast >= this.#thresholdBytes
+  }
+
+  /**
+   * Makes the applied state durable, then shortens the log as far as it may; shares a run under way.
+   * @throws {StoreError} QUORATE_NO_SPACE when the flush failed, which LevelDB does on a full disk.
+   */
+  run(appendedBytes: number): Promise<LogIndex> {
+    if (this.#running === undefined) {
+      this.#running = this.#checkpoint(appendedBytes).finally(() => {
+        this.#running = undefined
+      })
+    }
+    return this.#running
+  }
+
+  async #checkpoint(appendedBytes: number): Promise<LogIndex> {
+    const index = await this.#machine.checkpoint()
+    if (index === undefined) {
+      throw new StoreError(
+        'QUORATE_NO_SPACE',
+        'the checkpoint did not reach the disk; the log is kept in full',
+        { retryable: true },
+      )
+    }
+    this.#bytesAtLast = appendedBytes
+    await this.#compact(Math.min(index, this.#retained))
+    return index
+  }
+
+  async #compact(index: LogIndex): Promise<void> {
+    if (index <= this.#compacted) return
+    const [entry] = await this.#log.read(index, index, 1)
+    if (entry === undefined) return
+    await this.#log.compactTo(index, entry.term)
+    this.#compacted = index
+    this.#onCompacted(index)
+  }
+}

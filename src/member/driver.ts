@@ -1,0 +1,188 @@
+/**
+ * The loop between the consensus core and the world: feeds inputs, takes effects, carries them out in order.
+ *
+ * All state of the core changes inside its synchronous `step`; nothing here awaits between taking an effect
+ * and starting it (trap T-7). The order that safety rests on:
+ *   1. append tasks are handed to the log in order, and the log settles them in order;
+ *   2. the answers of an append task (votes, acknowledgements) leave only when it is durable (T-5, T-36);
+ *   3. apply tasks run one after the other, and only with entries that are durable here (design D2).
+ * The first failure of the log, the state machine or an invariant halts the core and ends the member.
+ */
+import type { Time } from '../env/time.js'
+import type { RaftLog } from '../log/raft-log.js'
+import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
+import type { RaftCore } from '../raft/core.js'
+import type {
+  AppendTask,
+  ApplyTask,
+  Dropped,
+  FetchTask,
+  Input,
+  Message,
+  NodeId,
+  Proposed,
+  ReadState,
+  Ready,
+  Role,
+  Term,
+} from '../raft/types.js'
+
+/** What the owner of the loop does with the effects that are not storage. */
+export interface DriverHooks {
+  /** Called in every turn before effects are taken: hand in what was collected. */
+  collect(): void
+  /** Sends `message` to another member, or drops it. */
+  send(message: Message): void
+  onReadIndex(read: ReadState): void
+  onProposed(proposed: Proposed): void
+  onDropped(dropped: Dropped): void
+  onApplied(applied: readonly AppliedEntry[]): void
+  onSoft(role: Role, leader: NodeId, term: Term): void
+  /** A peer needs entries that the log does not hold any more. */
+  onSnapshotWanted(peer: NodeId): void
+  /** Called once: the core is halted and nothing more will be acknowledged. */
+  onFatal(error: unknown): void
+}
+
+/** Drives one core over one log and one state machine. */
+export class Driver {
+  readonly #core: RaftCore
+  readonly #log: RaftLog
+  readonly #machine: StateMachine
+  readonly #time: Time
+  readonly #hooks: DriverHooks
+  #isScheduled = false
+  #isStopped = false
+  #appendedBytes = 0
+  /** Apply and fetch work in progress, awaited by `stop`; each handles its own failure. */
+  readonly #working = new Set<Promise<void>>()
+
+  constructor(core: RaftCore, log: RaftLog, machine: StateMachine, time: Time, hooks: DriverHooks) {
+    this.#core = core
+    this.#log = log
+    this.#machine = machine
+    this.#time = time
+    this.#hooks = hooks
+  }
+
+  /** Bytes of entries handed to the log since the start. */
+  get appendedBytes(): number {
+    return this.#appendedBytes
+  }
+
+  /** Feeds one input; its effects are carried out at the end of this turn. */
+  step(input: Input): void {
+    if (this.#isStopped) return
+    try {
+      this.#core.step(input)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    this.wake()
+  }
+
+  /** Runs the loop at the end of this turn. */
+  wake(): void {
+    if (this.#isScheduled || this.#isStopped) return
+    this.#isScheduled = true
+    this.#time.soon(() => {
+      this.#run()
+      this.#isScheduled = false
+    })
+  }
+
+  /** Ends the member because of `error`: nothing more is stepped, sent or acknowledged. */
+  fail(error: unknown): void {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#hooks.onFatal(error)
+  }
+
+  /** Ends the loop and waits for the work in progress. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    await Promise.all(this.#working)
+  }
+
+  #run(): void {
+    if (this.#isStopped) return
+    try {
+      for (;;) {
+        this.#hooks.collect()
+        if (this.#isStopped || !this.#core.hasReady()) return
+        this.#carryOut(this.#core.ready())
+      }
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #carryOut(ready: Ready): void {
+    const hooks = this.#hooks
+    if (ready.soft !== undefined) {
+      hooks.onSoft(ready.soft.role, ready.soft.leader, ready.soft.term)
+    }
+    for (const message of ready.messages) hooks.send(message)
+    if (ready.append !== undefined) this.#append(ready.append)
+    if (ready.apply !== undefined) this.own(this.#apply(ready.apply))
+    for (const proposed of ready.proposed) hooks.onProposed(proposed)
+    for (const dropped of ready.dropped) hooks.onDropped(dropped)
+    for (const read of ready.reads) hooks.onReadIndex(read)
+    for (const fetch of ready.fetches) this.own(this.#fetch(fetch))
+    for (const wanted of ready.snapshotsWanted) hooks.onSnapshotWanted(wanted.peer)
+  }
+
+  #append(task: AppendTask): void {
+    for (const entry of task.entries) this.#appendedBytes += entry.data.length
+    const write = this.#log.append({
+      entries: task.entries,
+      hardState: task.hardState,
+      mustSync: task.mustSync,
+    })
+    this.own(
+      write.then(
+        () => this.#onDurable(task),
+        (error: unknown) => this.fail(error),
+      ),
+    )
+  }
+
+  #onDurable(task: AppendTask): void {
+    if (this.#isStopped) return
+    for (const response of task.responses) {
+      if (response.to !== response.from) this.#hooks.send(response)
+    }
+    this.step({ type: 'appendDone', id: task.id })
+  }
+
+  async #apply(task: ApplyTask): Promise<void> {
+    try {
+      const applied = await this.#machine.apply(task.entries)
+      if (this.#isStopped) return
+      this.#hooks.onApplied(applied)
+      this.step({ type: 'applyDone', index: task.entries[task.entries.length - 1]!.index })
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  async #fetch(task: FetchTask): Promise<void> {
+    try {
+      const entries = await this.#log.read(task.from, task.to, task.maxBytes)
+      if (entries.length === 0) {
+        this.step({ type: 'entriesUnavailable', id: task.id, why: 'compacted' })
+      } else {
+        this.step({ type: 'entriesFetched', id: task.id, entries })
+      }
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** Takes charge of work in progress, which must not reject: `stop` waits for it. */
+  own(work: Promise<void>): void {
+    this.#working.add(work)
+    void work.finally(() => this.#working.delete(work))
+  }
+}

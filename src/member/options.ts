@@ -1,0 +1,74 @@
+/**
+ * Everything that can be set about a member, complete: defaults are applied once, where user options enter
+ * (store/open-options.ts), and every bound of design D13 has its name here.
+ */
+import type { TlsOptions } from '../env/network.js'
+
+/** Settings of one member, fully populated. */
+export interface MemberOptions {
+  /** The data folder; created when missing. */
+  readonly dir: string
+  /** Undefined: what the data folder says, or `a` in a new one. */
+  readonly id: string | undefined
+  /** Addresses by member id, this member included; undefined for a lone member. */
+  readonly members: Readonly<Record<string, string>> | undefined
+  /** Distinguishes clusters whose members have the same names; part of the cluster id. */
+  readonly cluster: string | undefined
+  /** Where to listen; undefined: at the own address in `members`, or nowhere without one. */
+  readonly listen: string | undefined
+  readonly tls: TlsOptions | undefined
+  readonly secret: Uint8Array | undefined
+  readonly timing: TimingOptions
+  readonly limits: LimitOptions
+  readonly storage: StorageOptions
+}
+
+/** Raft's clock. */
+export interface TimingOptions {
+  /** Length of a tick; everything below counts in whole ticks of it. */
+  readonly tickMs: number
+  /** Between two heartbeats of a leader. */
+  readonly heartbeatMs: number
+  /** The shortest election timeout; each one is drawn between this and twice this (Raft §5.2). */
+  readonly electionMs: number
+}
+
+/** The bounds (design D13). What happens at each is said beside it. */
+export interface LimitOptions {
+  /** Largest value in bytes as stored; a larger one is a RangeError at the call. */
+  readonly maxValueBytes: number
+  /** Soft size of a request and of a log entry; a larger single command goes alone. */
+  readonly maxRequestBytes: number
+  /** Written but unanswered bytes of one Store; more is QUORATE_OVERLOADED. */
+  readonly maxPendingBytes: number
+  /** Reads waiting at once; more is QUORATE_OVERLOADED. */
+  readonly maxPendingReads: number
+  /** Bytes appended and not committed at a leader; writers are held back beyond it. */
+  readonly maxUncommittedBytes: number
+  /** Unacknowledged bytes sent to one follower; the leader pauses beyond it. */
+  readonly maxInflightBytes: number
+  /** Unacknowledged messages to one follower; the leader pauses beyond it. */
+  readonly maxInflightMessages: number
+  /** Frames queued for one member in bytes; further frames are dropped and sent anew by the protocol. */
+  readonly maxQueuedBytes: number
+  /** Newest entries kept in memory for followers; older ones are read from the log. */
+  readonly entryCacheBytes: number
+  /** Entries handed to the state machine at a time. */
+  readonly maxApplyBytes: number
+  /** Client records kept for exactly-once; the least recently used is evicted, in log order. */
+  readonly maxSessions: number
+  /** Client connections; more are refused. */
+  readonly maxClients: number
+}
+
+/** The disk. */
+export interface StorageOptions {
+  /** Size of a log segment. */
+  readonly segmentBytes: number
+  /** Log written since the last checkpoint that causes the next one. */
+  readonly checkpointBytes: number
+  /** LevelDB's memtable. */
+  readonly writeBufferBytes: number
+  /** LevelDB's block cache. */
+  readonly cacheBytes: number
+}

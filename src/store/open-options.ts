@@ -1,0 +1,242 @@
+/** Where user options enter: checked here once, defaults applied here once. */
+import type { TlsOptions } from '../env/network.js'
+import type { ReadLevel } from '../member/backend.js'
+import type {
+  LimitOptions,
+  MemberOptions,
+  StorageOptions,
+  TimingOptions,
+} from '../member/options.js'
+import { KEY_ENCODINGS, type KeyEncoding, VALUE_ENCODINGS, type ValueEncoding } from './encoding.js'
+
+/** The read levels by name. */
+export const READ_LEVELS: readonly ReadLevel[] = ['strong', 'session', 'eventual']
+
+/** What `Store.open` takes; only `dir` is required. */
+export interface OpenOptions {
+  /** The data folder; created when missing. One process at a time opens it. */
+  readonly dir: string
+  /** This member's name: 1 to 64 of `A-Z a-z 0-9 . _ -`. Required with `members`. */
+  readonly id?: string
+  /** Addresses of all first members by name, this one included: `host:port` or `unix:/path`. The same everywhere. */
+  readonly members?: Readonly<Record<string, string>>
+  /** A name that tells clusters with equally named members apart. */
+  readonly cluster?: string
+  /** Where to listen when that is not the own address in `members` (behind NAT, in a container). */
+  readonly listen?: string
+  /** Certificates of members and clients, in PEM; members prove theirs to each other. */
+  readonly tls?: TlsOptions
+  /** A secret that members and clients share, at least 16 bytes; an alternative to TLS that does not encrypt. */
+  readonly secret?: string | Uint8Array
+  /** How values become bytes; default `msgpack`. */
+  readonly valueEncoding?: ValueEncoding
+  /** How scans give keys back; default `utf8`. */
+  readonly keyEncoding?: KeyEncoding
+  /** The level of reads that name none; default `strong`. */
+  readonly consistency?: ReadLevel
+  /** How long a call may take that names no `timeoutMs`; default 5,000. */
+  readonly timeoutMs?: number
+  /** Raft's clock; the defaults survive pauses of a busy process (1.5 to 3 s election timeout). */
+  readonly timing?: Partial<TimingOptions>
+  /** The bounds of queues and sizes (design D13). */
+  readonly limits?: Partial<LimitOptions>
+  /** Sizes on disk. */
+  readonly storage?: Partial<StorageOptions>
+}
+
+/** What a Store itself needs to know. */
+export interface StoreSettings {
+  readonly valueEncoding: ValueEncoding
+  readonly keyEncoding: KeyEncoding
+  readonly consistency: ReadLevel
+  readonly timeoutMs: number
+  readonly maxValueBytes: number
+  readonly maxRequestBytes: number
+  readonly maxPendingBytes: number
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+const TIMING: TimingOptions = { tickMs: 50, heartbeatMs: 150, electionMs: 1500 }
+
+const LIMITS: LimitOptions = {
+  maxValueBytes: MIB,
+  maxRequestBytes: MIB,
+  maxPendingBytes: 64 * MIB,
+  maxPendingReads: 65_536,
+  maxUncommittedBytes: 64 * MIB,
+  maxInflightBytes: 8 * MIB,
+  maxInflightMessages: 256,
+  maxQueuedBytes: 64 * MIB,
+  entryCacheBytes: 32 * MIB,
+  maxApplyBytes: 4 * MIB,
+  maxSessions: 4096,
+  maxClients: 256,
+}
+
+const STORAGE: StorageOptions = {
+  segmentBytes: 64 * MIB,
+  checkpointBytes: 64 * MIB,
+  writeBufferBytes: 16 * MIB,
+  cacheBytes: 32 * MIB,
+}
+
+/** Inclusive bounds of each number; what has none here is any positive safe integer. */
+const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
+  tickMs: [1, 10_000],
+  heartbeatMs: [1, 60_000],
+  electionMs: [2, 600_000],
+  maxValueBytes: [1, 16 * MIB],
+  maxRequestBytes: [4 * KIB, 16 * MIB],
+  segmentBytes: [64 * KIB, 1024 * MIB],
+  checkpointBytes: [64 * KIB, Number.MAX_SAFE_INTEGER],
+  writeBufferBytes: [64 * KIB, 1024 * MIB],
+  cacheBytes: [0, 1024 * 1024 * MIB],
+}
+
+const OPTION_NAMES: readonly (keyof OpenOptions)[] = [
+  'dir',
+  'id',
+  'members',
+  'cluster',
+  'listen',
+  'tls',
+  'secret',
+  'valueEncoding',
+  'keyEncoding',
+  'consistency',
+  'timeoutMs',
+  'timing',
+  'limits',
+  'storage',
+]
+
+/** Throws a TypeError when `options` has a name that is not among `known`. */
+export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw new TypeError(`${what} has no option ${name}; it has ${known.join(', ')}`)
+    }
+  }
+}
+
+/** Throws a TypeError unless `value` is one of `known`. */
+export function requireOneOf<T extends string>(
+  what: string,
+  value: unknown,
+  known: readonly T[],
+): T {
+  const found = known.find((name) => name === value)
+  if (found === undefined) {
+    throw new TypeError(`${what} is one of ${known.join(', ')}, not ${String(value)}`)
+  }
+  return found
+}
+
+/** Throws unless `value` is a number of milliseconds that a call may take: above 0, or Infinity. */
+export function requireTimeout(value: unknown): number {
+  if (typeof value !== 'number') throw new TypeError('timeoutMs is a number')
+  if (!(value > 0)) throw new RangeError(`timeoutMs is above 0, not ${value}`)
+  return value
+}
+
+/** The options of a Store, complete. */
+export function resolveSettings(options: OpenOptions): StoreSettings {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError('Store.open takes an options object with at least dir')
+  }
+  refuseUnknown('Store.open', options, OPTION_NAMES)
+  const limits = resolveNumbers('limits', LIMITS, options.limits)
+  return {
+    valueEncoding: requireOneOf(
+      'valueEncoding',
+      options.valueEncoding ?? 'msgpack',
+      VALUE_ENCODINGS,
+    ),
+    keyEncoding: requireOneOf('keyEncoding', options.keyEncoding ?? 'utf8', KEY_ENCODINGS),
+    consistency: requireOneOf('consistency', options.consistency ?? 'strong', READ_LEVELS),
+    timeoutMs: requireTimeout(options.timeoutMs ?? 5000),
+    maxValueBytes: limits.maxValueBytes,
+    maxRequestBytes: limits.maxRequestBytes,
+    maxPendingBytes: limits.maxPendingBytes,
+  }
+}
+
+/** The options of the member behind a Store, complete. */
+export function resolveMemberOptions(options: OpenOptions): MemberOptions {
+  requireText('dir', options.dir)
+  const { id, members } = options
+  if (id !== undefined) requireMemberId(id)
+  if (members !== undefined) requireMembers(id, members)
+  if (options.cluster !== undefined) requireText('cluster', options.cluster)
+  if (options.listen !== undefined) requireText('listen', options.listen)
+  const timing = resolveNumbers('timing', TIMING, options.timing)
+  if (timing.heartbeatMs * 2 > timing.electionMs || timing.tickMs > timing.heartbeatMs) {
+    throw new RangeError('timing needs tickMs <= heartbeatMs <= electionMs / 2')
+  }
+  return {
+    dir: options.dir,
+    id,
+    members,
+    cluster: options.cluster,
+    listen: options.listen,
+    tls: options.tls,
+    secret: resolveSecret(options.secret),
+    timing,
+    limits: resolveNumbers('limits', LIMITS, options.limits),
+    storage: resolveNumbers('storage', STORAGE, options.storage),
+  }
+}
+
+function requireText(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw new TypeError(`${name} is a string`)
+  if (value === '') throw new RangeError(`${name} is not empty`)
+}
+
+function requireMemberId(id: unknown): void {
+  if (typeof id !== 'string') throw new TypeError('a member id is a string')
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) {
+    throw new RangeError(`a member id is 1 to 64 of A-Z a-z 0-9 . _ -, not ${JSON.stringify(id)}`)
+  }
+}
+
+function requireMembers(id: string | undefined, members: unknown): void {
+  if (typeof members !== 'object' || members === null || Array.isArray(members)) {
+    throw new TypeError('members is an object: addresses by member id')
+  }
+  const entries: [string, unknown][] = Object.entries(members)
+  if (entries.length === 0) throw new RangeError('members names at least this member')
+  for (const [name, address] of entries) {
+    requireMemberId(name)
+    requireText(`the address of ${name}`, address)
+  }
+  if (id === undefined) throw new TypeError('id is required with members')
+  if (!(id in members)) throw new RangeError(`members does not name this member, ${id}`)
+}
+
+function resolveSecret(secret: unknown): Uint8Array | undefined {
+  if (secret === undefined) return undefined
+  const bytes = typeof secret === 'string' ? Buffer.from(secret, 'utf8') : secret
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('secret is a string or a Uint8Array')
+  if (bytes.length < 16) throw new RangeError('secret has at least 16 bytes')
+  return bytes
+}
+
+/** `given` over `defaults`, each number checked against its bounds. */
+function resolveNumbers<T extends object>(what: string, defaults: T, given: unknown): T {
+  if (given === undefined) return defaults
+  if (typeof given !== 'object' || given === null) throw new TypeError(`${what} is an object`)
+  refuseUnknown(what, given, Object.keys(defaults))
+  const resolved: T = { ...defaults }
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue
+    if (typeof value !== 'number') throw new TypeError(`${what}.${name} is a number`)
+    const [least, most] = BOUNDS[name] ?? [1, Number.MAX_SAFE_INTEGER]
+    if (!Number.isSafeInteger(value) || value < least || value > most) {
+      throw new RangeError(`${what}.${name} is a whole number from ${least} to ${most}`)
+    }
+    Object.assign(resolved, { [name]: value })
+  }
+  return resolved
+}

@@ -1,0 +1,207 @@
+/**
+ * The Store: an ordered key-value store in the application's own process, replicated when it has members.
+ *
+ * A Store owns the backend that serves it and one pipeline of writes. It assumes nothing about where the
+ * backend is.
+ */
+import { EventEmitter } from 'node:events'
+import type { Env } from '../env/env.js'
+import { nodeEnv } from '../env/node-env.js'
+import type { Backend, MemberStatus } from '../member/backend.js'
+import { Member } from '../member/member.js'
+import {
+  Access,
+  type BatchOperation,
+  type CallOptions,
+  type ReadOptions,
+  type ScanOptions,
+  type ValueWithMeta,
+  type WriteOptions,
+} from './access.js'
+import type { Key } from './encoding.js'
+import {
+  type OpenOptions,
+  resolveMemberOptions,
+  resolveSettings,
+  type StoreSettings,
+} from './open-options.js'
+import { Session } from './session.js'
+import { decodeToken } from './token.js'
+import { WritePipeline, type WriteResult } from './write-pipeline.js'
+
+/** What a Store emits. */
+export interface StoreEvents {
+  /** Another leader, or another term, is known; `leader` is undefined while there is none. */
+  leader: [change: { readonly leader: string | undefined; readonly term: number }]
+  /** The member has stopped: its log failed or an invariant broke. Only `close` is left. */
+  fatal: [error: Error]
+}
+
+/** Makes a Store over an open backend; set by the class, whose constructor is private. */
+let construct: (backend: Backend, settings: StoreSettings) => Store
+
+/**
+ * An ordered key-value store. Open one with `Store.open`, close it with `close` (or `await using`).
+ *
+ * Misuse (an unknown option, a key that is too long) is a TypeError or RangeError thrown at the call, before
+ * anything is sent; everything else is a StoreError with a stable `code` and, for writes, an `outcome`.
+ */
+export class Store extends EventEmitter<StoreEvents> {
+  readonly #backend: Backend
+  readonly #settings: StoreSettings
+  readonly #pipeline: WritePipeline
+  readonly #access: Access
+
+  static {
+    construct = (backend, settings) => new Store(backend, settings)
+  }
+
+  private constructor(backend: Backend, settings: StoreSettings) {
+    super()
+    this.#backend = backend
+    this.#settings = settings
+    this.#pipeline = new WritePipeline(backend, settings)
+    this.#access = new Access(backend, this.#pipeline, settings, settings.consistency, undefined)
+  }
+
+  /**
+   * Opens this process's member of a cluster, or a store of one member when `members` is not given.
+   *
+   * Resolves once everything known to be committed here is applied; it does not wait for a leader. A single
+   * member accepts writes milliseconds later; a cluster does so when a majority is up. Every acknowledged
+   * write is fsynced on a majority of the members.
+   *
+   * @throws {StoreError} QUORATE_LOCKED another process has the folder; QUORATE_WRONG_CLUSTER and
+   *   QUORATE_WRONG_MEMBER the folder is somebody else's; QUORATE_FORMAT it is of a newer version;
+   *   QUORATE_CORRUPTION bytes are damaged (the message names the file); QUORATE_INSECURE a non-loopback
+   *   address without `tls` or `secret`; QUORATE_NETWORK the address cannot be listened on.
+   * @throws {TypeError | RangeError} an option is unknown, of the wrong type or out of bounds.
+   */
+  static open(options: OpenOptions): Promise<Store> {
+    const settings = resolveSettings(options)
+    const { writeBufferBytes, cacheBytes } = resolveMemberOptions(options).storage
+    return openOver(nodeEnv({ writeBufferBytes, cacheBytes }), options, settings)
+  }
+
+  /**
+   * Sets `key` to `value`. Costs one replication round: an fsync on a majority, one round trip from the leader
+   * and one more from another member; writes of one turn of the event loop share it.
+   *
+   * @param key 1 to 65,536 bytes; text is stored as UTF-8. Copied before the call returns, like the value.
+   * @param value encoded by `valueEncoding`, at most `limits.maxValueBytes`; not undefined.
+   * @returns the log index at which it was applied, and a session token for it.
+   * @throws {StoreError} QUORATE_NO_LEADER nothing was sent (outcome `none`); QUORATE_TIMEOUT (outcome
+   *   `unknown` once it was sent); QUORATE_OVERLOADED; QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED;
+   *   QUORATE_SESSION_EXPIRED. A write with the outcome `unknown` may still happen, but at most once.
+   */
+  put(key: Key, value: unknown, options?: WriteOptions): Promise<WriteResult> {
+    return this.#access.put(key, value, options)
+  }
+
+  /** Removes `key`; removing an absent key succeeds. Cost, result and errors as for `put`. */
+  del(key: Key, options?: CallOptions): Promise<WriteResult> {
+    return this.#access.del(key, options)
+  }
+
+  /**
+   * Applies all `operations` atomically and in order: no reader and no crash sees a part. Cost, result and
+   * errors as for `put`.
+   */
+  batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<WriteResult> {
+    return this.#access.batch(operations, options)
+  }
+
+  /**
+   * Reads `key`; undefined when there is no value.
+   *
+   * `strong` (the default) is linearizable and costs one round trip to a majority, shared by all reads of a
+   * turn, and one more to the leader from other members. `session` and `eventual` read this member's applied
+   * state: no round trip, and from a Store (which has no position of its own) they are the same.
+   *
+   * @throws {StoreError} QUORATE_NO_LEADER; QUORATE_TIMEOUT; QUORATE_OVERLOADED; QUORATE_ABORTED;
+   *   QUORATE_NOT_OPEN; QUORATE_STOPPED; QUORATE_CORRUPTION the stored bytes fail their checksum and are not
+   *   returned.
+   */
+  get<T = unknown>(key: Key, options?: ReadOptions): Promise<T | undefined> {
+    return this.#access.get<T>(key, options)
+  }
+
+  /** Reads `key` like `get`, and says at which index it was changed last and which state served it. */
+  getWithMeta<T = unknown>(key: Key, options?: ReadOptions): Promise<ValueWithMeta<T>> {
+    return this.#access.getWithMeta<T>(key, options)
+  }
+
+  /** Reads all `keys` from one state, in their order. Cost and errors as for one `get`. */
+  getMany<T = unknown>(keys: readonly Key[], options?: ReadOptions): Promise<(T | undefined)[]> {
+    return this.#access.getMany<T>(keys, options)
+  }
+
+  /**
+   * Iterates over a range of keys in the order of their bytes, all from the one state in which it was begun.
+   * Memory stays bounded: entries are fetched in blocks as they are consumed. Breaking out of the loop frees
+   * the state. Cost of beginning and errors as for `get`.
+   */
+  scan<T = unknown, K extends string | Uint8Array = string>(
+    options?: ScanOptions,
+  ): AsyncIterableIterator<[key: K, value: T]> {
+    return this.#access.scan<K, T>(options)
+  }
+
+  /**
+   * Begins a session, or with `token` continues one that began elsewhere. Costs nothing.
+   * @throws {StoreError} QUORATE_BAD_TOKEN malformed, or of another cluster.
+   */
+  session(token?: string): Session {
+    const position =
+      token === undefined
+        ? { index: 0, term: 0 }
+        : decodeToken(this.#backend.clusterId, requireToken(token))
+    return new Session(this.#backend, this.#pipeline, this.#settings, position)
+  }
+
+  /**
+   * Makes the applied state durable in LevelDB and shortens the log; returns the index it holds. Happens by
+   * itself as the log grows, and at `close`. Takes milliseconds per MiB written since the last one.
+   * @throws {StoreError} QUORATE_NO_SPACE it did not reach the disk; nothing is lost, the log is kept.
+   */
+  checkpoint(): Promise<number> {
+    return this.#backend.checkpoint()
+  }
+
+  /** This member as plain data, with `words` that say how it stands and what may fail next. */
+  status(): MemberStatus {
+    return this.#backend.status()
+  }
+
+  /**
+   * Ends all calls under way (QUORATE_NOT_OPEN; writes that were sent have the outcome `unknown`), takes a
+   * checkpoint and releases the folder. Closing twice is the same as once.
+   */
+  close(): Promise<void> {
+    return this.#backend.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+/** Opens a Store in a given world; what `Store.open` does in the real one. */
+export function openStore(env: Env, options: OpenOptions): Promise<Store> {
+  return openOver(env, options, resolveSettings(options))
+}
+
+async function openOver(env: Env, options: OpenOptions, settings: StoreSettings): Promise<Store> {
+  let store: Store | undefined
+  const member = await Member.open(env, resolveMemberOptions(options), {
+    leader: (leader, term) => store?.emit('leader', { leader, term }),
+    fatal: (error) => store?.emit('fatal', error),
+  })
+  store = construct(member, settings)
+  return store
+}
+
+function requireToken(token: unknown): string {
+  if (typeof token === 'string') return token
+  throw new TypeError('a session token is a string')
+}
