@@ -198,7 +198,7 @@ export type Input =
   | { readonly type: 'clockGap'; readonly ms: number }
   /** A message came in, decoded and authenticated. */
   | { readonly type: 'receive'; readonly message: Message }
-  /** Entries to append; answered by `proposed` or `dropped` with the same `token`. */
+  /** Entries to append; answered by `proposed`, `forwarded` or `dropped` with the same `token`. */
   | { readonly type: 'propose'; readonly token: number; readonly entries: readonly ProposedEntry[] }
   /** A linearizable read is wanted; answered by `reads` or `dropped` with the same `token`, or never: retry anew. */
   | { readonly type: 'readIndex'; readonly token: number }
@@ -222,7 +222,9 @@ export type Input =
     }
   /** Entries up to `index` were removed from the front of the log. */
   | { readonly type: 'compacted'; readonly index: LogIndex }
-  /** How sending a snapshot to `peer` ended. */
+  /** A snapshot of the state at `index` is on its way to `peer`; optional, spares a probe when it arrives. */
+  | { readonly type: 'snapshotStarted'; readonly peer: NodeId; readonly index: LogIndex }
+  /** How sending a snapshot to `peer` ended; also given when none could be sent for now. */
   | { readonly type: 'snapshotStatus'; readonly peer: NodeId; readonly ok: boolean }
   /** Messages to `peer` are being lost: probe it rather than streaming to it. */
   | { readonly type: 'unreachable'; readonly peer: NodeId }
@@ -240,7 +242,10 @@ export interface ConfChangeStep {
   readonly node: NodeId
 }
 
-/** A configuration change; no steps and `auto` leaves a joint configuration. */
+/**
+ * A configuration change; no steps and `auto` leaves a joint configuration. In an entry it is encoded by
+ * `encodeConfChange`; an entry with empty data leaves a joint configuration too.
+ */
 export interface ConfChangeV2 {
   readonly transition: ConfTransition
   readonly steps: readonly ConfChangeStep[]
@@ -292,6 +297,25 @@ export interface Proposed {
   readonly token: number
   readonly term: Term
   readonly index: LogIndex
+  /** Why a configuration change among the entries was refused: an empty entry stands in its place. */
+  readonly refused: string | undefined
+}
+
+/** A proposal that was handed on to the leader; what becomes of it is seen in the log only. */
+export interface Forwarded {
+  readonly token: number
+  readonly leader: NodeId
+}
+
+/** A peer whose next entries are compacted: it needs a snapshot, told to it by a SnapshotMessage. */
+export interface SnapshotWanted {
+  readonly peer: NodeId
+  /** A snapshot at this index or later continues into the log. */
+  readonly atLeast: LogIndex
+  /** To be put into the SnapshotMessage. */
+  readonly term: Term
+  /** To be put into the SnapshotMessage. */
+  readonly session: number
 }
 
 /** A proposal or read that was not taken; nothing happened. */
@@ -312,10 +336,11 @@ export interface Ready {
   readonly messages: readonly Message[]
   readonly reads: readonly ReadState[]
   readonly proposed: readonly Proposed[]
+  readonly forwarded: readonly Forwarded[]
   readonly dropped: readonly Dropped[]
   readonly fetches: readonly FetchTask[]
-  /** Peers that need a snapshot at least as new as `atLeast`. */
-  readonly snapshotsWanted: readonly { readonly peer: NodeId; readonly atLeast: LogIndex }[]
+  /** Each is answered by `snapshotStatus` in the end. */
+  readonly snapshotsWanted: readonly SnapshotWanted[]
   /** Present when role, leader or term changed. */
   readonly soft: { readonly role: Role; readonly leader: NodeId; readonly term: Term } | undefined
 }
@@ -323,7 +348,10 @@ export interface Ready {
 /** Settings of a core; all are required here, defaults are applied where user options enter. */
 export interface CoreOptions {
   readonly id: NodeId
-  /** Seeds the election timeouts; the same inputs then give the same effects. */
+  /**
+   * Seeds the election timeouts; the same inputs then give the same effects. Draw a new one at every start of
+   * a node: it also keeps the contexts of forwarded reads apart from those before the restart (trap T-43).
+   */
   readonly seed: number
   readonly electionTicks: number
   readonly heartbeatTicks: number
@@ -340,6 +368,8 @@ export interface CoreOptions {
   readonly maxApplyBytes: number
   /** Bodies of durable entries kept in memory for followers; older ones are fetched. */
   readonly entryCacheBytes: number
+  /** Takes configuration changes into the log unchecked; those that are invalid when applied change nothing. */
+  readonly disableConfChangeValidation?: boolean
 }
 
 /** Everything recovery learned; the constructor does no I/O. */
@@ -367,6 +397,11 @@ export interface PeerStatus {
   readonly recentlyActive: boolean
   readonly paused: boolean
   readonly inflightMessages: number
+  /** Whether `inflightMessages` or their bytes are at the limit. */
+  readonly inflightFull: boolean
+  /** In state `snapshot`: the index of the one on its way. 0 otherwise. */
+  readonly pendingSnapshot: LogIndex
+  readonly session: number
 }
 
 /** A core as plain data. */
@@ -379,9 +414,14 @@ export interface CoreStatus {
   readonly commitIndex: LogIndex
   readonly appliedIndex: LogIndex
   readonly lastIndex: LogIndex
+  readonly lastTerm: Term
   readonly firstIndex: LogIndex
+  /** Everything up to here is durable in the local log. */
+  readonly flushedIndex: LogIndex
   readonly conf: ConfState
   readonly transferTarget: NodeId
-  /** On the leader only; empty otherwise. */
+  /** On the leader: how much of its own log it counts towards a quorum. 0 otherwise. */
+  readonly ownMatchIndex: LogIndex
+  /** The others; on the leader only, empty otherwise. */
   readonly peers: readonly PeerStatus[]
 }
