@@ -73,6 +73,17 @@ export class SimDatabases implements Databases {
     this.powerCut()
   }
 
+  /** What a crash in this moment would leave, by folder; costs nothing, the states never change. */
+  image(): ReadonlyMap<string, SortedBytes> {
+    return new Map([...this.#folders].map(([dir, { durable }]) => [dir, durable]))
+  }
+
+  /** Becomes the databases of an image, none of them open. */
+  restore(image: ReadonlyMap<string, SortedBytes>): void {
+    this.#folders.clear()
+    for (const [dir, durable] of image) this.#folders.set(dir, { durable, open: undefined })
+  }
+
   /** Lets the next flush that is asked for fail quietly, as on a full disk. */
   failNextFlush(): void {
     this.#flushesToFail++
