@@ -1,3 +1,4 @@
+/** The public API of quorate: everything an application imports, by name. */
 export type { Outcome, StoreErrorCode } from './base/errors.js'
 export { StoreError } from './base/errors.js'
 export type { TlsOptions } from './env/network.js'

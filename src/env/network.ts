@@ -37,6 +37,7 @@ export interface Connection {
 export interface Listener {
   /** The address it really listens on (a port 0 is replaced by the one that was given). */
   readonly address: string
+  /** Closes the port and the connections that came in by it. */
   close(): Promise<void>
 }
 

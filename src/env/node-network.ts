@@ -41,13 +41,13 @@ export class NodeNetwork implements Network {
     await listenAt(server, endpoint)
     // From here on a failure concerns one connection that could not be accepted: its dialer will try again.
     server.on('error', () => undefined)
+    const closed = new Promise<void>((resolve) => server.on('close', () => resolve()))
     return {
       address: addressOf(server, endpoint),
-      async close() {
-        const closed = once(server, 'close')
-        server.close()
+      close() {
+        if (server.listening) server.close()
         for (const socket of sockets) socket.destroy()
-        await closed
+        return closed
       },
     }
   }

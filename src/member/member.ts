@@ -7,6 +7,8 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
+import type { RaftLog } from '../log/raft-log.js'
+import type { StateMachine } from '../machine/state-machine.js'
 import { RaftCore } from '../raft/core.js'
 import {
   type LogIndex,
@@ -48,6 +50,13 @@ const RETAINED_EVERY_MS = 1000
 /** A member that starts without a leader waits up to so long before it offers itself. */
 const FIRST_CAMPAIGN_SPREAD_MS = 150
 
+/** The parts of a member that a simulation watches. */
+export interface MemberParts {
+  readonly core: RaftCore
+  readonly log: RaftLog
+  readonly machine: StateMachine
+}
+
 /** A running member; see the file's comment. */
 export class Member implements Backend {
   readonly clusterId: Uint8Array
@@ -82,11 +91,18 @@ export class Member implements Backend {
    *
    * @throws {StoreError} QUORATE_LOCKED, QUORATE_WRONG_MEMBER, QUORATE_WRONG_CLUSTER, QUORATE_FORMAT,
    *   QUORATE_CORRUPTION, QUORATE_INSECURE, QUORATE_NETWORK.
+   * @param watch is given the parts before anything happens to them; for simulations
    */
-  static async open(env: Env, options: MemberOptions, events: BackendEvents): Promise<Member> {
+  static async open(
+    env: Env,
+    options: MemberOptions,
+    events: BackendEvents,
+    watch: ((parts: MemberParts) => void) | undefined,
+  ): Promise<Member> {
     const storage = await openStorage(env, options)
     try {
       const member = new Member(env, options, events, storage)
+      watch?.({ core: member.#core, log: storage.log, machine: storage.machine })
       await member.#start()
       return member
     } catch (error) {

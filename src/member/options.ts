@@ -55,8 +55,6 @@ export interface LimitOptions {
   readonly entryCacheBytes: number
   /** Entries handed to the state machine at a time. */
   readonly maxApplyBytes: number
-  /** Client records kept for exactly-once; the least recently used is evicted, in log order. */
-  readonly maxSessions: number
   /** Client connections; more are refused. */
   readonly maxClients: number
 }

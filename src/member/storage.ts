@@ -11,6 +11,12 @@ import type { ConfState, CoreInit, CoreOptions, Entry, NodeId } from '../raft/ty
 import { claimIdentity, type Identity } from './identity.js'
 import type { MemberOptions } from './options.js'
 
+/**
+ * Clients remembered for exactly-once; the least recently used goes first, in log order. Not an option: it decides
+ * what is evicted, which must be the same on all members.
+ */
+const MAX_SESSIONS = 4096
+
 /** The open data folder of one member. */
 export interface Storage {
   readonly lock: DiskLock
@@ -37,7 +43,7 @@ export async function openStorage(env: Env, options: MemberOptions): Promise<Sto
     })
     log = await openLog(env, options, identity)
     const machine = await StateMachine.open(env.databases, `${dir}/state`, {
-      maxSessions: options.limits.maxSessions,
+      maxSessions: MAX_SESSIONS,
       initialConf: firstConfiguration(identity),
       confChange: refuseConfChange,
     })

@@ -71,7 +71,6 @@ const LIMITS: LimitOptions = {
   maxQueuedBytes: 64 * MIB,
   entryCacheBytes: 32 * MIB,
   maxApplyBytes: 4 * MIB,
-  maxSessions: 4096,
   maxClients: 256,
 }
 

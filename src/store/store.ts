@@ -7,8 +7,8 @@
 import { EventEmitter } from 'node:events'
 import type { Env } from '../env/env.js'
 import { nodeEnv } from '../env/node-env.js'
-import type { Backend, MemberStatus } from '../member/backend.js'
-import { Member } from '../member/member.js'
+import type { Backend, BackendEvents, MemberStatus } from '../member/backend.js'
+import { Member, type MemberParts } from '../member/member.js'
 import {
   Access,
   type BatchOperation,
@@ -80,7 +80,7 @@ export class Store extends EventEmitter<StoreEvents> {
   static open(options: OpenOptions): Promise<Store> {
     const settings = resolveSettings(options)
     const { writeBufferBytes, cacheBytes } = resolveMemberOptions(options).storage
-    return openOver(nodeEnv({ writeBufferBytes, cacheBytes }), options, settings)
+    return openOver(nodeEnv({ writeBufferBytes, cacheBytes }), options, settings, undefined)
   }
 
   /**
@@ -186,17 +186,27 @@ export class Store extends EventEmitter<StoreEvents> {
   }
 }
 
-/** Opens a Store in a given world; what `Store.open` does in the real one. */
-export function openStore(env: Env, options: OpenOptions): Promise<Store> {
-  return openOver(env, options, resolveSettings(options))
+/** Opens a Store in a given world; what `Store.open` does in the real one. `watch` as in `Member.open`. */
+export function openStore(
+  env: Env,
+  options: OpenOptions,
+  watch?: (parts: MemberParts) => void,
+): Promise<Store> {
+  return openOver(env, options, resolveSettings(options), watch)
 }
 
-async function openOver(env: Env, options: OpenOptions, settings: StoreSettings): Promise<Store> {
+async function openOver(
+  env: Env,
+  options: OpenOptions,
+  settings: StoreSettings,
+  watch: ((parts: MemberParts) => void) | undefined,
+): Promise<Store> {
   let store: Store | undefined
-  const member = await Member.open(env, resolveMemberOptions(options), {
+  const events: BackendEvents = {
     leader: (leader, term) => store?.emit('leader', { leader, term }),
     fatal: (error) => store?.emit('fatal', error),
-  })
+  }
+  const member = await Member.open(env, resolveMemberOptions(options), events, watch)
   store = construct(member, settings)
   return store
 }

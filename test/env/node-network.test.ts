@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { isLocalAddress, parseAddress } from '../../src/env/address.js'
 import type { Connection } from '../../src/env/network.js'
 import { NodeNetwork } from '../../src/env/node-network.js'
@@ -43,30 +43,40 @@ function unixLab(): NetworkLab {
 networkContract('TCP', tcpLab)
 networkContract('unix sockets', unixLab)
 
-test('port 0 is replaced by the port that was given', async () => {
+test('port 0 is replaced by the port that was given', async (t) => {
   const listener = await new NodeNetwork().listen('127.0.0.1:0', undefined, () => {})
+  t.after(() => listener.close())
   const endpoint = parseAddress(listener.address)
   assert(endpoint.type === 'tcp' && endpoint.port > 0)
-  await listener.close()
 })
 
-test('the socket file that a dead process left behind is taken over', async () => {
+test('the socket file that a dead process left behind is taken over', async (t) => {
   const lab = unixLab()
+  t.after(lab.close)
   const address = lab.address()
   const script = `require('net').createServer().listen(${JSON.stringify(address.slice(5))}, () => process.kill(process.pid, 'SIGKILL'))`
   assert.equal(spawnSync(process.execPath, ['-e', script]).signal, 'SIGKILL')
   const listener = await lab.server.listen(address, undefined, () => {})
+  t.after(() => listener.close())
   const connection = await lab.client.connect(address, undefined)
   connection.destroy()
-  await listener.close()
-  await lab.close()
 })
 
 test('addresses are host:port, [v6]:port or unix:/path, and nothing else', () => {
   assert.deepEqual(parseAddress('db.example:7101'), { type: 'tcp', host: 'db.example', port: 7101 })
   assert.deepEqual(parseAddress('[::1]:80'), { type: 'tcp', host: '::1', port: 80 })
   assert.deepEqual(parseAddress('unix:/run/q'), { type: 'unix', path: '/run/q' })
-  for (const bad of ['', 'host', ':1', 'host:', 'host:x', 'host:70000', '::1:80', 'unix:', 'h:-1']) {
+  for (const bad of [
+    '',
+    'host',
+    ':1',
+    'host:',
+    'host:x',
+    'host:70000',
+    '::1:80',
+    'unix:',
+    'h:-1',
+  ]) {
     assert.throws(() => parseAddress(bad), TypeError, bad)
   }
 })
@@ -84,17 +94,18 @@ const ours = certificateAuthority('ours')
 const theirs = certificateAuthority('theirs')
 
 /** Listens with TLS and tells who came in. */
-async function tlsServer() {
+async function tlsServer(t: TestContext) {
   const connections: Connection[] = []
   const network = new NodeNetwork()
   const listener = await network.listen('127.0.0.1:0', ours.issue('server'), (connection) => {
     connections.push(connection)
   })
+  t.after(() => listener.close())
   return { network, connections, listener }
 }
 
-test('TLS: two certificates of one authority connect, and each side knows the name of the other', async () => {
-  const { network, connections, listener } = await tlsServer()
+test('TLS: two certificates of one authority connect, and each side knows the name of the other', async (t) => {
+  const { network, connections, listener } = await tlsServer(t)
   const client = await network.connect(listener.address, ours.issue('client'))
   await until(() => connections.length === 1)
   assert.equal(client.peerName, 'server')
@@ -109,11 +120,10 @@ test('TLS: two certificates of one authority connect, and each side knows the na
   })
   client.write([Buffer.from('hid'), Buffer.from('den')])
   await until(() => received === 'hidden')
-  await listener.close()
 })
 
-test('TLS: a certificate of another authority does not come in (D11)', async () => {
-  const { network, connections, listener } = await tlsServer()
+test('TLS: a certificate of another authority does not come in (D11)', async (t) => {
+  const { network, connections, listener } = await tlsServer(t)
   const stranger = theirs.issue('client')
   await assert.rejects(network.connect(listener.address, stranger), 'the client must refuse too')
   // One that does not check the server meets the server's own check.
@@ -123,27 +133,28 @@ test('TLS: a certificate of another authority does not come in (D11)', async () 
   for (const identity of [{ cert, key }, {}]) {
     const socket = connect({ host, port, ...identity, rejectUnauthorized: false })
     let isClosed = false
-    socket.on('error', () => {}).on('close', () => {
-      isClosed = true
-    })
+    socket
+      .on('error', () => {})
+      .on('close', () => {
+        isClosed = true
+      })
     socket.write('let me in')
     await until(() => isClosed)
   }
   assert.equal(connections.length, 0)
-  await listener.close()
 })
 
-test('TLS: a server whose certificate names another host is not spoken to', async () => {
+test('TLS: a server whose certificate names another host is not spoken to', async (t) => {
   const network = new NodeNetwork()
   const listener = await network.listen('127.0.0.1:0', ours.issue('server', 'elsewhere'), () => {})
+  t.after(() => listener.close())
   await assert.rejects(network.connect(listener.address, ours.issue('client')), {
     code: 'ERR_TLS_CERT_ALTNAME_INVALID',
   })
-  await listener.close()
 })
 
-test('TLS: somebody who speaks no TLS is turned away', async () => {
-  const { network, connections, listener } = await tlsServer()
+test('TLS: somebody who speaks no TLS is turned away', async (t) => {
+  const { network, connections, listener } = await tlsServer(t)
   const connection = await network.connect(listener.address, undefined)
   let isClosed = false
   connection.setHandlers({
@@ -156,5 +167,4 @@ test('TLS: somebody who speaks no TLS is turned away', async () => {
   connection.write([Buffer.from('GET / HTTP/1.1\r\n\r\n')])
   await until(() => isClosed)
   assert.equal(connections.length, 0)
-  await listener.close()
 })

@@ -17,7 +17,9 @@ function roundTrip(value: unknown, encoding: ValueEncoding): unknown {
 
 test('msgpack keeps what JSON keeps, and Map, Set, Date, BigInt and bytes besides', () => {
   fc.assert(
+    // A key named __proto__ is left out on purpose by msgpackr: decoding it would reach the prototype.
     fc.property(fc.jsonValue(), (value) => {
+      fc.pre(!JSON.stringify(value).includes('__proto__'))
       assert.deepEqual(roundTrip(value, 'msgpack'), value)
     }),
   )
