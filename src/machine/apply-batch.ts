@@ -7,7 +7,7 @@
 import type { DatabaseBatch } from '../env/database.js'
 import type { LogIndex } from '../raft/types.js'
 import { type CommandVisitor, DecodeError, KEY_BYTES_MAX } from '../wire/command.js'
-import { DataKey, META_KEY, prefixed, SESSION_PREFIX } from './key-space.js'
+import { DataKey, MEMBERS_KEY, META_KEY, prefixed, SESSION_PREFIX } from './key-space.js'
 import { SESSION_RECORD_BYTES_MAX, writeSessionRecord } from './session-record.js'
 import type { SessionTable } from './sessions.js'
 import { encodeStateRecord, type StateRecord } from './state-record.js'
@@ -67,6 +67,11 @@ export class ApplyBatch implements CommandVisitor {
     this.#batch.del(this.#key.of(key))
     this.#operations++
     this.#bytes += key.length
+  }
+
+  /** Replaces the members. */
+  putMembers(members: Uint8Array): void {
+    this.#batch.put(MEMBERS_KEY, members)
   }
 
   /** Adds the sessions that changed and the new state record, then writes it all, visible together. */

@@ -6,8 +6,9 @@
 import type { KeyRange } from '../env/database.js'
 import { KEY_BYTES_MAX } from '../wire/command.js'
 
-/** On disk: the state record, under this byte alone. */
-export const META_PREFIX = 0x00
+/** On disk: the state record, under this byte alone, and the members, under this byte and one more. */
+const META_PREFIX = 0x00
+const MEMBERS_SUFFIX = 0x01
 /** On disk: the user's keys. */
 export const DATA_PREFIX = 0x01
 /** On disk: one record per client. */
@@ -15,6 +16,8 @@ export const SESSION_PREFIX = 0x02
 
 /** The key of the state record. */
 export const META_KEY: Buffer = Buffer.of(META_PREFIX)
+/** The key of the members (wire/directory.ts). */
+export const MEMBERS_KEY: Buffer = Buffer.of(META_PREFIX, MEMBERS_SUFFIX)
 
 /** All keys below `prefix`. */
 export function prefixRange(prefix: number): KeyRange {

@@ -21,6 +21,7 @@ import { ApplyBatch } from './apply-batch.js'
 import {
   DATA_PREFIX,
   DataKey,
+  MEMBERS_KEY,
   META_KEY,
   prefixed,
   prefixRange,
@@ -32,17 +33,24 @@ import { type RequestOutcome, type Session, SessionTable } from './sessions.js'
 import { decodeStateRecord, type StateRecord } from './state-record.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
 
+/** A configuration and the members that belong to it. */
+export interface Configuration {
+  readonly conf: ConfState
+  /** The members by name and address; opaque here, see wire/directory.ts. */
+  readonly members: Uint8Array
+}
+
 /** How a state machine behaves. */
 export interface MachineOptions {
   /** The largest number of clients remembered; the same on all members, because it decides who is evicted. */
   readonly maxSessions: number
-  /** The configuration in force before any entry; used when the database is new. */
-  readonly initialConf: ConfState
+  /** In force before any entry; used when the database is new. */
+  readonly initial: Configuration
   /**
-   * Called for each configuration entry, in order, before its batch is written; returns the configuration that is
-   * then in force, which is stored in the same batch.
+   * What a configuration entry makes of `before`; stored in the same batch as its index. Depends on nothing but
+   * its arguments, and returns `before` itself when the entry changes nothing.
    */
-  readonly confChange: (entry: Entry) => ConfState
+  readonly confChange: (before: Configuration, entry: Entry) => Configuration
 }
 
 /** An applied entry with the outcomes of its requests, in order. */
@@ -50,6 +58,8 @@ export interface AppliedEntry {
   readonly index: LogIndex
   readonly term: Term
   readonly outcomes: readonly RequestOutcome[]
+  /** What it put into force; undefined when it changed no configuration. */
+  readonly configuration: Configuration | undefined
 }
 
 /** The state machine as plain data. */
@@ -65,16 +75,18 @@ const LOAD_BYTES = 1_048_576
 /** The state machine; see the file's comment. */
 export class StateMachine {
   readonly #database: Database
-  readonly #confChange: (entry: Entry) => ConfState
+  readonly #confChange: MachineOptions['confChange']
   readonly #sessions: SessionTable
   readonly #batch: ApplyBatch
   readonly #key = new DataKey()
   /** What the last written batch left. */
   #applied: EntryId
-  #conf: ConfState
+  #configuration: Configuration
+  /** The members as the database has them; undefined in a new one. */
+  #storedMembers: Uint8Array | undefined
   /** The end of the batch being filled or written; equal to `#applied` when there is none. */
   #reached: EntryId
-  #reachedConf: ConfState
+  #reachedConfiguration: Configuration
   #checkpointIndex: LogIndex
   #isApplying = false
   #failure: unknown
@@ -94,8 +106,9 @@ export class StateMachine {
   ): Promise<StateMachine> {
     const database = await databases.open(dir)
     try {
-      const state = await loadState(database, options.initialConf)
-      return new StateMachine(database, state, await loadSessions(database, state), options)
+      const state = await loadState(database, options.initial.conf)
+      const sessions = await loadSessions(database, state)
+      return new StateMachine(database, state, loadMembers(database, state), sessions, options)
     } catch (error) {
       await database.close()
       throw error
@@ -105,6 +118,7 @@ export class StateMachine {
   private constructor(
     database: Database,
     state: StateRecord,
+    members: Uint8Array | undefined,
     sessions: readonly Session[],
     options: MachineOptions,
   ) {
@@ -112,9 +126,10 @@ export class StateMachine {
     this.#confChange = options.confChange
     this.#batch = new ApplyBatch(database.batch())
     this.#applied = { index: state.appliedIndex, term: state.appliedTerm }
-    this.#conf = state.conf
+    this.#configuration = { conf: state.conf, members: members ?? options.initial.members }
+    this.#storedMembers = members
     this.#reached = this.#applied
-    this.#reachedConf = this.#conf
+    this.#reachedConfiguration = this.#configuration
     this.#checkpointIndex = state.appliedIndex
     this.#sessions = new SessionTable(
       options.maxSessions,
@@ -148,7 +163,12 @@ export class StateMachine {
 
   /** The configuration at `appliedIndex`. */
   get conf(): ConfState {
-    return this.#conf
+    return this.#configuration.conf
+  }
+
+  /** The members at `appliedIndex`; must not be changed. */
+  get members(): Uint8Array {
+    return this.#configuration.members
   }
 
   /**
@@ -244,11 +264,18 @@ export class StateMachine {
       this.#outcomes = []
       this.#reached = entry
       this.#batch.beginEntry(entry.index)
+      const configuration = entry.kind === 'normal' ? undefined : this.#reconfigure(entry)
       if (entry.kind === 'normal') this.#applyRequests(entry)
-      else this.#reachedConf = this.#confChange(entry)
-      applied.push({ index: entry.index, term: entry.term, outcomes: this.#outcomes })
+      const { index, term } = entry
+      applied.push({ index, term, outcomes: this.#outcomes, configuration })
     }
     this.#reached = { index: this.#reached.index, term: this.#reached.term }
+  }
+
+  #reconfigure(entry: Entry): Configuration | undefined {
+    const before = this.#reachedConfiguration
+    this.#reachedConfiguration = this.#confChange(before, entry)
+    return this.#reachedConfiguration === before ? undefined : this.#reachedConfiguration
   }
 
   #applyRequests(entry: Entry): void {
@@ -272,7 +299,8 @@ export class StateMachine {
 
   async #write(): Promise<void> {
     const reached = this.#reached
-    const conf = this.#reachedConf
+    const configuration = this.#reachedConfiguration
+    const { conf, members } = configuration
     const state: StateRecord = {
       appliedIndex: reached.index,
       appliedTerm: reached.term,
@@ -281,9 +309,11 @@ export class StateMachine {
       touches: this.#sessions.touches,
       sessions: this.#sessions.size,
     }
+    if (members !== this.#storedMembers) this.#batch.putMembers(members)
     await this.#batch.write(state, this.#sessions)
     this.#applied = reached
-    this.#conf = conf
+    this.#configuration = configuration
+    this.#storedMembers = members
     this.#batch.restart(this.#database.batch())
   }
 }
@@ -294,7 +324,8 @@ async function loadState(database: Database, initialConf: ConfState): Promise<St
   if (record !== undefined) return decodeStateRecord(asBuffer(record))
   const [stray] = await readSome(database, DATA_PREFIX, 1)
   const [straySession] = await readSome(database, SESSION_PREFIX, 1)
-  if (stray !== undefined || straySession !== undefined) {
+  const strayMembers = database.get(MEMBERS_KEY)
+  if (stray !== undefined || straySession !== undefined || strayMembers !== undefined) {
     throw new StoreError('QUORATE_CORRUPTION', 'the database has data but no state record')
   }
   return {
@@ -305,6 +336,15 @@ async function loadState(database: Database, initialConf: ConfState): Promise<St
     touches: 0,
     sessions: 0,
   }
+}
+
+/** The members, which are written with the first state record; undefined in a new database. */
+function loadMembers(database: Database, state: StateRecord): Uint8Array | undefined {
+  const members = database.get(MEMBERS_KEY)
+  if (members === undefined && state.appliedIndex > 0) {
+    throw new StoreError('QUORATE_CORRUPTION', 'the database has a state record but no members')
+  }
+  return members
 }
 
 /** The sessions in the order of their touches: as many as the state record says, none newer than it. */

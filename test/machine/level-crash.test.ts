@@ -105,7 +105,7 @@ function damageLogs(dir: string, damage: Damage, seed: number): void {
 }
 
 for (let round = 0; round < ROUNDS; round++) {
-  test(`kill -9 ${round}: an exact prefix is left, whatever became of LevelDB's log (T-38)`, async () => {
+  test(`kill -9 ${round}: an exact prefix is left, whatever LevelDB's log holds (T-38)`, async () => {
     const root = mkdtempSync(join(tmpdir(), 'quorate-crash-'))
     try {
       const killed = join(root, 'killed')

@@ -11,11 +11,11 @@ export function conf(...voters: number[]): ConfState {
   return { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
 }
 
-/** The options of most tests: many sessions, and a configuration entry's data are its voters. */
+/** The options of most tests: many sessions, and a configuration entry's data are its voters and its members. */
 export const OPTIONS: MachineOptions = {
   maxSessions: 100,
-  initialConf: conf(1, 2, 3),
-  confChange: (entry) => conf(...entry.data),
+  initial: { conf: conf(1, 2, 3), members: Uint8Array.of(1, 2, 3) },
+  confChange: (_before, { data }) => ({ conf: conf(...data), members: data }),
 }
 
 /** `a=1` puts, `a` deletes; several in one word, joined by `+`, are one atomic batch. */

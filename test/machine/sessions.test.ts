@@ -27,7 +27,7 @@ function shown({ status, index }: RequestOutcome): string {
   return `${status}@${index}`
 }
 
-test('a request that comes again is answered with the entry that applied it, and changes nothing (T-67)', async () => {
+test('a request that comes again is told where it was applied, and changes nothing (T-67)', async () => {
   const host = new TestHost(1)
   const machine = await host.open()
   await apply(host, machine, [request('c', 1), request('c', 2)], [request('c', 3)])
@@ -45,7 +45,7 @@ test('a duplicate names the term of the entry that applied it', async () => {
   assert.deepEqual(again!.outcomes, [{ status: 'duplicate', index: 1, term: 4 }])
 })
 
-test('a request whose predecessor is missing is a gap, until the predecessor has come', async () => {
+test('a request whose predecessor is missing is a gap until that one has come', async () => {
   const host = new TestHost(1)
   const machine = await host.open()
   const outcomes = await apply(
@@ -98,7 +98,7 @@ test('the least recently used session is evicted, in the order of the log', asyn
   assert.deepEqual(outcomes, ['duplicate@2', 'expired@4', 'duplicate@3'])
 })
 
-test('an evicted client is expired, never new: not with its first request, not with any (T-67)', async () => {
+test('an evicted client is expired, never new, whichever request it sends (T-67)', async () => {
   const host = new TestHost(1)
   const machine = await host.open({ ...OPTIONS, maxSessions: 1 })
   await apply(host, machine, [], [request('a', 1, { base: 1 })], [request('b', 1, { base: 2 })])
@@ -205,7 +205,7 @@ function logOf(steps: readonly (readonly Step[])[]): TestRequest[][] {
 
 const logs = fc.array(fc.array(step, { maxLength: 5 }), { maxLength: 25 }).map(logOf)
 
-test('no request of an honest client is ever applied twice, whatever comes again (T-67)', async () => {
+test('no request of an honest client is applied twice, whatever comes again (T-67)', async () => {
   let duplicates = 0
   let expired = 0
   await fc.assert(
@@ -236,7 +236,7 @@ test('no request of an honest client is ever applied twice, whatever comes again
   assert.ok(duplicates > 50 && expired > 50, `${duplicates} ${expired}: the run tried nothing`)
 })
 
-test('the table is the same on every member, however often it crashed on the way (T-67)', async () => {
+test('the table is the same on every member, however often it crashed (T-67)', async () => {
   await fc.assert(
     fc.asyncProperty(logs, fc.array(fc.nat(20), { maxLength: 4 }), async (log, crashes) => {
       const options = { ...OPTIONS, maxSessions: 2 }
