@@ -1,0 +1,190 @@
+/**
+ * `quorate serve`: one member, from flags or a JSON file, until SIGINT or SIGTERM.
+ *
+ * Flags stand over the file. What the file may contain is checked here by name; what the values may be is
+ * checked by Store.open.
+ */
+import { once } from 'node:events'
+import { dirname, resolve } from 'node:path'
+import { type OpenOptions, Store } from '../index.js'
+import { parseFlags, UsageError } from './command-line.js'
+import {
+  PROTECTION_FLAGS,
+  PROTECTION_HELP,
+  readSecret,
+  readText,
+  readTls,
+  type TlsFiles,
+  tlsFilesOf,
+} from './protection.js'
+import { complain, print } from './terminal.js'
+
+/** Where a lone member listens unless told otherwise: a member that nobody can ask is of no use. */
+const DEFAULT_LISTEN = '127.0.0.1:7101'
+
+/** What `quorate serve --help` prints. */
+export const SERVE_HELP: string = `quorate serve --dir DIR [flags]
+quorate serve --config FILE [flags]
+
+Runs one member until SIGINT or SIGTERM, then closes it in good order; a second signal ends it at once.
+
+  --dir DIR            the data folder
+  --id ID              this member's name
+  --member ID=ADDRESS  a member of the cluster and its address (host:port or unix:/path); once for
+                       each, this one included, the same on all of them
+  --cluster NAME       tells clusters with equally named members apart
+  --listen ADDRESS     where to listen when that is not the own address above;
+                       without --member: ${DEFAULT_LISTEN}
+${PROTECTION_HELP}
+  --config FILE        JSON with dir, id, members, cluster, listen, tls {cert, key, ca}, secretFile;
+                       paths in it are relative to it`
+
+/** The settings of a member as they come from flags or a file; files are named, not yet read. */
+interface ServeSettings {
+  readonly dir?: string
+  readonly id?: string
+  readonly members?: Readonly<Record<string, string>>
+  readonly cluster?: string
+  readonly listen?: string
+  readonly tls?: TlsFiles
+  readonly secretFile?: string
+}
+
+/** Runs the command; resolves with its exit code after a signal. */
+export async function serve(args: readonly string[]): Promise<number> {
+  const store = await Store.open(await readOptions(args))
+  const ended = nextEnd(store)
+  store.on('leader', ({ leader, term }) => {
+    print(leader === undefined ? `term ${term}: no leader` : `term ${term}: ${leader} leads`)
+  })
+  const { id, address, clusterId } = store.status()
+  print(`member ${id} of cluster ${clusterId} listens on ${address}`)
+  for (const words of store.status().words) print(words)
+  const end = await ended
+  if (end instanceof Error) complain(`quorate: the member has stopped: ${end.message}`)
+  else print(`${end}: closing`)
+  await store.close()
+  return end instanceof Error ? 1 : 0
+}
+
+/** The first signal, or the error that stopped the member. A signal's second coming has its usual effect. */
+async function nextEnd(store: Store): Promise<string | Error> {
+  const signals = (['SIGINT', 'SIGTERM'] as const).map(async (signal) => {
+    await once(process, signal)
+    return signal
+  })
+  const fatal = once(store, 'fatal').then(([error]) => error as Error)
+  return Promise.race([...signals, fatal])
+}
+
+async function readOptions(args: readonly string[]): Promise<OpenOptions> {
+  const flags = parseFlags(args, {
+    config: { type: 'string' },
+    dir: { type: 'string' },
+    id: { type: 'string' },
+    member: { type: 'string', multiple: true },
+    cluster: { type: 'string' },
+    listen: { type: 'string' },
+    ...PROTECTION_FLAGS,
+  })
+  const { config, member, dir, id, cluster, listen, 'secret-file': secretFile } = flags
+  const tls = tlsFilesOf(flags)
+  const settings: ServeSettings = {
+    ...(config === undefined ? {} : await readConfig(config)),
+    ...(dir === undefined ? {} : { dir }),
+    ...(id === undefined ? {} : { id }),
+    ...(cluster === undefined ? {} : { cluster }),
+    ...(listen === undefined ? {} : { listen }),
+    ...(member === undefined ? {} : { members: membersOf(member) }),
+    ...(secretFile === undefined ? {} : { secretFile }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+  return optionsOf(settings)
+}
+
+/** Reads the files that `settings` names. */
+async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
+  const { dir, tls, secretFile, ...plain } = settings
+  if (dir === undefined) throw new UsageError('serve needs --dir, or a --config with a dir')
+  const isAlone = plain.members === undefined && plain.listen === undefined
+  return {
+    ...plain,
+    dir,
+    ...(isAlone ? { listen: DEFAULT_LISTEN } : {}),
+    ...(tls === undefined ? {} : { tls: await readTls(tls) }),
+    ...(secretFile === undefined ? {} : { secret: await readSecret(secretFile) }),
+  }
+}
+
+function membersOf(texts: readonly string[]): Record<string, string> {
+  const members: Record<string, string> = {}
+  for (const text of texts) {
+    const [, id, address] = /^([^=]+)=(.+)$/.exec(text) ?? []
+    if (id === undefined || address === undefined) {
+      throw new UsageError(`--member takes ID=ADDRESS, not '${text}'`)
+    }
+    if (Object.hasOwn(members, id)) throw new UsageError(`--member names ${id} twice`)
+    members[id] = address
+  }
+  return members
+}
+
+/** Reads and checks a configuration file: known names, text where text belongs; paths become absolute. */
+async function readConfig(path: string): Promise<ServeSettings> {
+  const config = requireObject(path, parseJson(path, await readText(path)))
+  const names = ['dir', 'id', 'members', 'cluster', 'listen', 'tls', 'secretFile']
+  for (const name of Object.keys(config)) {
+    if (!names.includes(name)) {
+      throw new UsageError(`${path}: no setting '${name}'; there are ${names.join(', ')}`)
+    }
+  }
+  const { members, tls, ...texts } = config
+  const fromHere = (file: string): string => resolve(dirname(path), file)
+  const { dir, secretFile, ...plain } = requireTexts(path, texts)
+  const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
+  return {
+    ...plain,
+    ...(dir === undefined ? {} : { dir: fromHere(dir) }),
+    ...(members === undefined ? {} : { members: requireTexts(path, requireObject(path, members)) }),
+    ...(secretFile === undefined ? {} : { secretFile: fromHere(secretFile) }),
+    ...(files === undefined ? {} : { tls: tlsFiles(path, files, fromHere) }),
+  }
+}
+
+function tlsFiles(
+  path: string,
+  { cert, key, ca, ...others }: Record<string, string>,
+  fromHere: (file: string) => string,
+): { cert: string; key: string; ca: string } {
+  if (
+    cert === undefined ||
+    key === undefined ||
+    ca === undefined ||
+    Object.keys(others).length > 0
+  ) {
+    throw new UsageError(`${path}: tls has cert, key and ca, all three and nothing else`)
+  }
+  return { cert: fromHere(cert), key: fromHere(key), ca: fromHere(ca) }
+}
+
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new UsageError(`${path} is not JSON: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+function requireObject(path: string, value: unknown): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  throw new UsageError(`${path}: an object is wanted, not ${JSON.stringify(value)}`)
+}
+
+function requireTexts(path: string, values: Record<string, unknown>): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== 'string') throw new UsageError(`${path}: ${name} is a text`)
+    texts[name] = value
+  }
+  return texts
+}

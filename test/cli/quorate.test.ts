@@ -1,0 +1,112 @@
+/** The `quorate` command as its users meet it: as a process, by its output and exit code. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+
+const COMMAND = join(import.meta.dirname, '../../src/cli/quorate.js')
+let dir: string
+
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quorate-cli-'))
+})
+
+after(() => rm(dir, { recursive: true, force: true }))
+
+function quorate(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [COMMAND, ...args], (error, out, err) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, err })
+    })
+  })
+}
+
+/** Starts `quorate serve` and waits until it says where it listens. */
+async function serving(...args: string[]): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [COMMAND, 'serve', ...args])
+  let said = ''
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    said += String(chunk)
+    if (said.includes('listens on')) break
+  }
+  assert.match(said, /listens on/)
+  child.stdout.resume()
+  return child
+}
+
+test('a wrong command line ends with exit code 2 and one sentence that says what is wrong', async () => {
+  const wrong: [string[], RegExp][] = [
+    [[], /which command/],
+    [['sreve'], /no command 'sreve'; there are serve, status, demo/],
+    [['serve', '--port', '1'], /'--port'/],
+    [['serve'], /--dir/],
+    [['serve', '--dir', dir, '--member', 'a'], /ID=ADDRESS, not 'a'/],
+    [['serve', '--dir', dir, '--tls-cert', 'x'], /all three/],
+    [['serve', '--config', join(dir, 'absent.json')], /cannot read/],
+    [['status'], /one ADDRESS/],
+    [['status', 'localhost:1', '--timeout-ms', 'soon'], /whole number from 1 up, not 'soon'/],
+    [['demo', '--dir', import.meta.dirname], /is not empty/],
+  ]
+  for (const [args, message] of wrong) {
+    const { code, out, err } = await quorate(...args)
+    assert.deepEqual([code, out], [2, ''], args.join(' '))
+    assert.match(err, message)
+    assert.doesNotMatch(err, /\n {4}at /, 'no stack')
+  }
+})
+
+test('a configuration file with an unknown or ill-typed setting is refused by name', async () => {
+  const path = join(dir, 'config.json')
+  const wrong: [unknown, RegExp][] = [
+    [{ dri: 'x' }, /no setting 'dri'/],
+    [{ dir: 7 }, /dir is a text/],
+    [{ members: ['a'] }, /an object is wanted/],
+    [{ tls: { cert: 'x' } }, /cert, key and ca/],
+  ]
+  for (const [config, message] of wrong) {
+    await writeFile(path, JSON.stringify(config))
+    const { code, err } = await quorate('serve', '--config', path)
+    assert.equal(code, 2)
+    assert.match(err, message)
+  }
+})
+
+test('--help and --version answer on standard output', async () => {
+  const manifest = await readFile(join(import.meta.dirname, '../../../package.json'), 'utf8')
+  const { version } = JSON.parse(manifest) as { version: string }
+  assert.deepEqual(await quorate('--version'), { code: 0, out: `${version}\n`, err: '' })
+  for (const args of [['--help'], ['serve', '--help'], ['status', '--help'], ['demo', '--help']]) {
+    const { code, out, err } = await quorate(...args)
+    assert.deepEqual([code, err], [0, ''], args.join(' '))
+    assert.match(out, /quorate/)
+  }
+})
+
+test('status of a member that is not there fails with exit code 1 and the code of the error', async () => {
+  const { code, err } = await quorate('status', `unix:${join(dir, 'nobody')}`)
+  assert.equal(code, 1)
+  assert.match(err, /QUORATE_NETWORK/)
+})
+
+test('serve runs a member that status can ask, and SIGTERM closes it in good order', async () => {
+  const address = `unix:${join(dir, 's')}`
+  const config = join(dir, 'member.json')
+  await writeFile(config, JSON.stringify({ dir: 'data', id: 'lone' }))
+  const child = await serving('--config', config, '--listen', address)
+  try {
+    const text = await quorate('status', address)
+    assert.equal(text.code, 0, text.err)
+    assert.match(text.out, /role +leader/)
+    assert.match(text.out, /One member: no other copy/)
+    const json = await quorate('status', address, '--json')
+    const status = JSON.parse(json.out) as { id: string; role: string; words: string[] }
+    assert.deepEqual([status.id, status.role], ['lone', 'leader'])
+  } finally {
+    child.kill('SIGTERM')
+  }
+  const [code] = (await once(child, 'exit')) as [number | null]
+  assert.equal(code, 0)
+})
