@@ -1,0 +1,126 @@
+/** One round: load, faults, everything healed, and then every key read at strong from every member. */
+import { unreachable } from '../../src/base/assert.js'
+import type { LivingSeat, ProcessCluster, Seat } from '../../src/cli/processes/process-cluster.js'
+import { pause } from '../../src/cli/processes/process-cluster.js'
+import { StoreError } from '../../src/index.js'
+import type { Ledger, Violation } from './ledger.js'
+import type { TortureOperations } from './operations.js'
+import type { Fault } from './plan.js'
+import { Writers } from './writers.js'
+
+const READ_WITHIN_MS = 30_000
+const READ_TIMEOUT_MS = 5_000
+const RETRY_AFTER_MS = 20
+const KEYS_PER_READ = 512
+
+type Cluster = ProcessCluster<TortureOperations>
+
+/** What a round came to. */
+export interface RoundReport {
+  readonly stallMs: number
+  readonly reads: number
+  readonly violations: readonly (Violation & { readonly member: string })[]
+}
+
+/** Runs round number `round` of the run with `seed`. */
+export async function runRound(
+  cluster: Cluster,
+  ledger: Ledger,
+  faults: readonly Fault[],
+  options: { readonly seed: number; readonly round: number; readonly roundMs: number },
+): Promise<RoundReport> {
+  const writers = new Writers(cluster, ledger, options.seed, options.round)
+  const load = writers.run()
+  await Promise.race([Promise.all([pause(options.roundMs), injectAll(cluster, faults)]), load])
+  await allAnswer(cluster)
+  writers.stop()
+  await load
+  const violations = await readAll(cluster, ledger)
+  const reads = ledger.keys.length * cluster.seats.length
+  return { stallMs: writers.stallMs, reads, violations }
+}
+
+async function injectAll(cluster: Cluster, faults: readonly Fault[]): Promise<void> {
+  const struck = new Set<string>()
+  await Promise.all(faults.map((fault) => inject(cluster, struck, fault)))
+}
+
+/** Carries out one fault, from its moment to its end; a member that is down or stopped already is spared. */
+async function inject(cluster: Cluster, struck: Set<string>, fault: Fault): Promise<void> {
+  await pause(fault.atMs)
+  const victim = await victimOf(cluster, fault)
+  if (!victim?.child.isRunning || struck.has(victim.id)) return
+  struck.add(victim.id)
+  switch (fault.kind) {
+    case 'kill':
+      await victim.child.kill()
+      await pause(fault.forMs)
+      struck.delete(victim.id)
+      return restart(cluster, victim)
+    case 'stop':
+      victim.child.pause()
+      await pause(fault.forMs)
+      victim.child.resume()
+      struck.delete(victim.id)
+      return
+    default:
+      return unreachable(fault.kind)
+  }
+}
+
+async function victimOf(
+  cluster: Cluster,
+  { victim }: Fault,
+): Promise<LivingSeat<TortureOperations> | undefined> {
+  if (victim !== 'leader') return cluster.living.find(({ id }) => id === cluster.seats[victim]?.id)
+  return (await cluster.currentLeader()) ?? cluster.living[0]
+}
+
+/** The next fault may strike while the member still opens its store; that fault then restarts it. */
+async function restart(cluster: Cluster, seat: Seat<TortureOperations>): Promise<void> {
+  try {
+    await cluster.restart(seat)
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === 'QUORATE_STOPPED')) throw error
+  }
+}
+
+/** Every member serves a strong read: there is a leader and everybody knows it. */
+async function allAnswer(cluster: Cluster): Promise<void> {
+  const dead = cluster.seats.filter((seat) => !cluster.living.some(({ id }) => id === seat.id))
+  if (dead.length > 0) throw new Error(`member ${dead[0]!.id} ended by itself`)
+  await Promise.all(cluster.living.map((seat) => read(seat, [])))
+}
+
+async function readAll(cluster: Cluster, ledger: Ledger): Promise<RoundReport['violations']> {
+  const found: (Violation & { readonly member: string })[] = []
+  const { keys } = ledger
+  for (const seat of cluster.living) {
+    for (let at = 0; at < keys.length; at += KEYS_PER_READ) {
+      const group = keys.slice(at, at + KEYS_PER_READ)
+      const values = await read(seat, group)
+      for (const [i, key] of group.entries()) {
+        const violation = ledger.judge(key, values[i])
+        if (violation !== undefined) found.push({ ...violation, member: seat.id })
+      }
+    }
+  }
+  return found
+}
+
+/** A strong read, again as long as it may help. */
+async function read(
+  seat: LivingSeat<TortureOperations>,
+  keys: readonly string[],
+): Promise<readonly (Uint8Array | undefined)[]> {
+  const end = performance.now() + READ_WITHIN_MS
+  for (;;) {
+    try {
+      return await seat.child.call('getMany', { keys, timeoutMs: READ_TIMEOUT_MS })
+    } catch (error) {
+      const mayRetry = error instanceof StoreError && error.retryable
+      if (!mayRetry || performance.now() > end) throw error
+      await pause(RETRY_AFTER_MS)
+    }
+  }
+}

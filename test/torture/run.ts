@@ -1,0 +1,142 @@
+/**
+ * `npm run torture`: three member processes on real disk, killed and stopped at random under load from two
+ * writers; after each round every key is read at strong from every member.
+ *
+ * Exit code 1 when an acknowledged write is lost, or a read returns what it may not: a value never written, or
+ * one older than acknowledged. The data of a failed run is kept for inspection.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseFlags, UsageError, wholeNumber } from '../../src/cli/command-line.js'
+import { EXIT_INTERRUPTED, untilInterrupted } from '../../src/cli/interrupt.js'
+import { ProcessCluster } from '../../src/cli/processes/process-cluster.js'
+import { count, milliseconds } from '../../src/cli/terminal.js'
+import { Ledger } from './ledger.js'
+import type { TortureOperations } from './operations.js'
+import { describeFault, planRound } from './plan.js'
+import { type RoundReport, runRound } from './round.js'
+
+const HELP = `npm run torture -- [flags]
+
+  --rounds N             rounds (60)
+  --seconds-per-round S  load and faults per round (1.5); reading back comes on top
+  --seed N               choice of faults; drawn and printed when not given
+  --verbose              print every round's faults`
+
+const VIOLATIONS_SHOWN = 20
+const LEADER_WITHIN_MS = 30_000
+
+interface Settings {
+  readonly seed: number
+  readonly rounds: number
+  readonly roundMs: number
+  readonly isVerbose: boolean
+}
+
+function readSettings(args: readonly string[]): Settings | undefined {
+  const flags = parseFlags(args, {
+    rounds: { type: 'string', default: '60' },
+    'seconds-per-round': { type: 'string', default: '1.5' },
+    seed: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  })
+  if (flags.help) return undefined
+  const seconds = Number(flags['seconds-per-round'])
+  if (!(seconds >= 0.1)) throw new UsageError('--seconds-per-round takes a number from 0.1 up')
+  const seed = flags.seed ?? String(Math.floor(Math.random() * 2 ** 31))
+  return {
+    seed: wholeNumber('seed', seed, 0),
+    rounds: wholeNumber('rounds', flags.rounds, 1),
+    roundMs: seconds * 1000,
+    isVerbose: flags.verbose,
+  }
+}
+
+/** Runs the rounds; true when every acknowledged write was found. */
+async function torture(
+  cluster: ProcessCluster<TortureOperations>,
+  settings: Settings,
+): Promise<boolean> {
+  const { seed, rounds, roundMs } = settings
+  const ledger = new Ledger(seed)
+  const stalls: number[] = []
+  let reads = 0
+  await cluster.start()
+  await cluster.leader(LEADER_WITHIN_MS)
+  for (let round = 1; round <= rounds; round++) {
+    const faults = planRound(seed, round, cluster.seats.length, roundMs)
+    if (settings.isVerbose) say(`  ${faults.map(describeFault).join('; ')}`)
+    const report = await runRound(cluster, ledger, faults, { seed, round, roundMs })
+    stalls.push(report.stallMs)
+    reads += report.reads
+    say(
+      `round ${String(round).padStart(3)}  ${count(ledger.acknowledged).padStart(9)} acknowledged  ` +
+        `${count(report.reads).padStart(7)} read back  stall ${milliseconds(report.stallMs)}`,
+    )
+    if (report.violations.length > 0) return convict(report, settings)
+  }
+  await cluster.close()
+  const sorted = stalls.sort((a, b) => a - b)
+  const at = (share: number): string =>
+    milliseconds(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!)
+  say(
+    `\n${count(rounds)} rounds, ${count(ledger.acknowledged)} acknowledged writes, ` +
+      `${count(reads)} strong reads, lost 0, wrong 0; write stall median ${at(0.5)}, p99 ${at(0.99)}`,
+  )
+  return true
+}
+
+function convict(report: RoundReport, { seed, roundMs }: Settings): false {
+  const lost = report.violations.filter(({ kind }) => kind === 'lost').length
+  for (const { kind, key, member, found, expected } of report.violations.slice(
+    0,
+    VIOLATIONS_SHOWN,
+  )) {
+    say(`${kind}: ${key} at ${member} is ${found}, wanted ${expected}`)
+  }
+  say(`\nFAILED: ${lost} lost, ${report.violations.length - lost} wrong. The same faults again:`)
+  say(`npm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}`)
+  return false
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const settings = readSettings(args)
+  if (settings === undefined) {
+    say(HELP)
+    return 0
+  }
+  const root = await mkdtemp(join(tmpdir(), 'quorate-torture-'))
+  say(`seed ${settings.seed}`)
+  const cluster = await ProcessCluster.create<TortureOperations>({
+    script: join(import.meta.dirname, 'member-process.js'),
+    root,
+    memberIds: ['a', 'b', 'c'],
+    store: { valueEncoding: 'binary' },
+  })
+  let isKept = true
+  try {
+    const isSound = await untilInterrupted(torture(cluster, settings))
+    isKept = isSound === false
+    return isSound === 'interrupted' ? EXIT_INTERRUPTED : Number(!isSound)
+  } finally {
+    await cluster.kill()
+    if (isKept) say(`seed ${settings.seed}; the data is in ${root}`)
+    else await rm(root, { recursive: true, force: true })
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+  // Writers whose cluster was taken away go on trying.
+  if (process.exitCode === EXIT_INTERRUPTED) process.exit()
+} catch (error) {
+  const isUsage = error instanceof UsageError
+  process.stderr.write(`${isUsage ? error.message : String((error as Error).stack)}\n`)
+  process.exitCode = isUsage ? 2 : 1
+}
