@@ -157,6 +157,21 @@ test('of a dead process no call completes, its handles fail and its locks are fr
   }
 })
 
+test('what a dead process still calls on its mounted disk does nothing', async () => {
+  const f = await simFixture(1, {})
+  const mounted = f.disk.mount()
+  await f.run(mounted.makeDir('dir/alive'))
+  f.disk.kill()
+  let settled = false
+  const mark = () => {
+    settled = true
+  }
+  mounted.makeDir('dir/dead').then(mark, mark)
+  await f.world.advance(1_000)
+  assert.equal(settled, false)
+  assert.deepEqual(await f.run(f.disk.list('dir')), ['alive'])
+})
+
 test('the same seed gives the same survivors', async () => {
   const survivors = async () => {
     const f = await simFixture(42, {})

@@ -6,10 +6,7 @@
  */
 import type { AppendOperation } from '../../../src/sim/checkers/append-model.js'
 import type { Partition, TimedOperation } from '../../../src/sim/checkers/model.js'
-import type {
-  RegisterOperation,
-  RegisterValue,
-} from '../../../src/sim/checkers/register-model.js'
+import type { RegisterOperation, RegisterValue } from '../../../src/sim/checkers/register-model.js'
 import { type Edn, type EdnMap, Keyword, readEdn } from './edn.js'
 
 interface EdnCall {

@@ -15,7 +15,8 @@ export type Edn = null | boolean | number | string | Keyword | readonly Edn[] | 
 /** A map by the names of its keywords. */
 export type EdnMap = ReadonlyMap<string, Edn>
 
-const TOKEN = /[\s,]+|;[^\n]*|([[\]{}()])|"((?:\\.|[^"\\])*)"|:([^\s,;[\]{}()"]+)|([^\s,;[\]{}()"]+)/y
+const TOKEN =
+  /[\s,]+|;[^\n]*|([[\]{}()])|"((?:\\.|[^"\\])*)"|:([^\s,;[\]{}()"]+)|([^\s,;[\]{}()"]+)/y
 
 /** Every value in `text`, in order. @throws {SyntaxError} at the first thing that is not understood. */
 export function readEdn(text: string): Edn[] {

@@ -6,12 +6,10 @@
  * open to the end, where it may or may not have taken effect.
  */
 import type { TimedOperation } from '../../../src/sim/checkers/model.js'
-import type {
-  RegisterOperation,
-  RegisterValue,
-} from '../../../src/sim/checkers/register-model.js'
+import type { RegisterOperation, RegisterValue } from '../../../src/sim/checkers/register-model.js'
 
-const LINE = /^INFO\s+jepsen\.util\s+-\s+(\d+)\s+:(invoke|ok|fail|info)\s+:(read|write|cas)\s+(.+?)\s*$/
+const LINE =
+  /^INFO\s+jepsen\.util\s+-\s+(\d+)\s+:(invoke|ok|fail|info)\s+:(read|write|cas)\s+(.+?)\s*$/
 
 /** The operations of `text`; times are line numbers. */
 export function readEtcdLog(text: string): TimedOperation<RegisterOperation>[] {

@@ -2,7 +2,8 @@
  * The suite `histories`: histories with published verdicts, judged by the linearizability checker.
  *
  * Every folder at or below the given one that holds a `verdicts.json` is run: it maps paths of histories, relative
- * to itself, to whether they are linearizable. The format is told by the content.
+ * to itself, to whether they are linearizable. The format is told by the content: Jepsen's etcd logs, EDN, or this
+ * project's own (docs/history-format.md). Histories of our own stand in `own/`.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
@@ -14,6 +15,9 @@ import {
 } from '../../../src/sim/checkers/linearizability.js'
 import type { Model, ModelState, Partition } from '../../../src/sim/checkers/model.js'
 import { registerModel } from '../../../src/sim/checkers/register-model.js'
+import { partitionByBatch, storeModel } from '../../../src/sim/checkers/store-model.js'
+import { HistoryError, pairCalls } from '../../../src/sim/history.js'
+import { parseHistory } from '../../../src/sim/history-text.js'
 import { readEdnHistory } from './edn-history.js'
 import { readEtcdLog } from './etcd-log.js'
 
@@ -29,29 +33,19 @@ export interface Judged {
   readonly ms: number
 }
 
-/** The folder of histories: as given, as QUORATE_TESTDATA says, or beside the project. */
-export function historiesFolder(dir: string | undefined): string {
-  const testdata = process.env['QUORATE_TESTDATA']
-  if (dir !== undefined) return dir
-  return testdata === undefined ? '../shared/testdata/histories' : join(testdata, 'histories')
-}
-
-/** Runs the suite over `dir`, prints every verdict. Returns the exit code: 1 when one is wrong or unknown. */
-export function run(dir: string | undefined): Promise<number> {
-  const folder = historiesFolder(dir)
-  if (!existsSync(folder)) {
-    print(`histories: SKIPPED, there is no folder ${folder}`)
-    return Promise.resolve(0)
-  }
-  const judged: Judged[] = []
+/** Judges every history below `folder` and prints each verdict. Whether there were any, and all were right. */
+export function runHistories(folder: string, print: (line: string) => void): boolean {
+  let right = 0
+  let count = 0
+  let ms = 0
   for (const one of judgeAll(folder)) {
-    judged.push(one)
-    print(line(one))
+    print(describe(one))
+    count++
+    if (isRight(one)) right++
+    ms += one.ms
   }
-  const right = judged.filter(isRight).length
-  const ms = judged.reduce((sum, one) => sum + one.ms, 0)
-  print(`histories: ${right} right, ${judged.length - right} wrong or unknown, ${seconds(ms)} s`)
-  return Promise.resolve(judged.length > 0 && right === judged.length ? 0 : 1)
+  print(`${right} right, ${count - right} wrong or unknown, ${(ms / 1000).toFixed(1)} s`)
+  return count > 0 && right === count
 }
 
 /** Judges every history with a verdict below `folder`. */
@@ -95,7 +89,9 @@ function judge(file: string, path: string, expected: Judged['expected']): Judged
     if (operations === 0) return unreadable('no operation in it')
     return finish({ verdict: result.verdict, words: wordsOf(result), operations, steps })
   } catch (error) {
-    if (error instanceof SyntaxError) return unreadable(error.message)
+    if (error instanceof SyntaxError || error instanceof HistoryError) {
+      return unreadable(error.message)
+    }
     throw error
   }
 }
@@ -103,6 +99,9 @@ function judge(file: string, path: string, expected: Judged['expected']): Judged
 function check(text: string): LinearizabilityVerdict<unknown> {
   if (/^INFO\s+jepsen/m.test(text)) {
     return search(registerModel, [{ key: '', operations: readEtcdLog(text) }])
+  }
+  if (text.startsWith('{"type":"history"')) {
+    return search(storeModel, partitionByBatch(pairCalls(parseHistory(text))))
   }
   const history = readEdnHistory(text)
   return history.model === 'register'
@@ -122,17 +121,9 @@ function wordsOf(result: LinearizabilityVerdict<unknown>): string {
   return result.verdict === 'unknown' ? result.reason : ''
 }
 
-function line(one: Judged): string {
+function describe(one: Judged): string {
   const mark = isRight(one) ? 'right' : 'WRONG'
   const what = one.verdict === 'ok' ? 'linearizable' : one.verdict
   const cost = `${one.operations} operations, ${one.steps} steps, ${one.ms.toFixed(0)} ms`
   return `${mark}  ${one.path}: ${what} (${cost})${one.words === '' ? '' : `\n       ${one.words}`}`
-}
-
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(1)
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`)
 }

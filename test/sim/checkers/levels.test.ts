@@ -19,7 +19,7 @@ function sessions(calls: string): string {
   return ruleOf(checkSessions(history(calls)))
 }
 
-const LOG = log('1 a/1: k=v1,j=w1\n2 a/2: k=v2\n4 a/3: k=-\n5 a/4: k=v5\n6 -')
+const LOG = log('1 a/1: k=v0; k=v1,j=w1\n2 a/2: k=v2\n4 a/3: k=-\n5 a/4: k=v5\n6 -')
 
 function prefix(calls: string): string {
   return ruleOf(checkPrefix(history(calls), LOG))
@@ -63,6 +63,8 @@ test('sessions: a token carries what its session has seen into another one', () 
     ['ok', 'a put k v1 @3\na export T\nb get k - @2 session\nb import T'],
   ]
   for (const [rule, calls] of cases) assert.equal(sessions(calls), rule, calls)
+  const shared = 'a put k v1 @3\na export T\nb export T\nc import T\nc get k - @2 session'
+  assert.equal(sessions(shared), 'read-your-writes', 'also when another session exports it')
   const chain =
     'a put k v1 @9\na export T\nb import T\nb export U\nc import U\nc get k - @8 session'
   assert.equal(sessions(chain), 'read-your-writes', 'also through a third session')
@@ -113,7 +115,8 @@ test('prefix: a read without an index shows some one state, all of its keys toge
   const cases: readonly [rule: string, calls: string][] = [
     ['ok', 'x get k v2 eventual\nx getMany k,j -,w1 eventual\nx getMany k,j -,- eventual'],
     ['consistent-prefix', 'x get k v9 eventual'],
-    ['consistent-prefix', 'x getMany k,j v2,- eventual'],
+    ['consistent-prefix', 'x get k v0 eventual'],
+    ['consistent-prefix', 'x getMany k,j v1,- eventual'],
     ['consistent-prefix', 'x scan a..z k=v2 eventual'],
   ]
   for (const [rule, calls] of cases) assert.equal(prefix(calls), rule, calls)
@@ -174,8 +177,13 @@ test('staleness: a bound is kept to the millisecond, and a write in flight does 
   assert.equal(ruleOf(checkStaleness(history('b get k - eventual'))), 'ok')
 })
 
+test('staleness: a write that was acknowledged after the call is not missed', () => {
+  const told = history('b get j - @1\na> put k v1\n+5\nb> get k eventual\na< @2\nb< - @1')
+  assert.equal(checkStaleness(told).observed.levels.eventual.stale, 0)
+})
+
 test('staleness: an acknowledged write with a lower index than an earlier one hides nothing', () => {
-  const told = history('a put k v1 @5\n+10\nb put j w1 @3\n+10\nc get k - @2 eventual max=15')
+  const told = history('a put k v1 @5\n+10\nb put j w1 @3\n+10\nc get k - @4 eventual max=15')
   assert.equal(ruleOf(checkStaleness(told)), 'bounded-staleness')
 })
 

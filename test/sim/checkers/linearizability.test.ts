@@ -125,14 +125,16 @@ test('a write of unknown outcome may take effect late, or never, but not before 
   assert.equal(register([unknown, read(1, 8, 9)]).verdict, 'violation')
 })
 
-test('a refused compare-and-set is an observation', () => {
-  const refused = (called: number): Timed => ({
-    operation: { f: 'cas', from: 1, to: 2, swapped: false },
+test('a compare-and-set that swapped found what it asked for, a refused one something else', () => {
+  const cas = (called: number, swapped: boolean): Timed => ({
+    operation: { f: 'cas', from: 1, to: 2, swapped },
     called,
     returned: called + 1,
   })
-  assert.equal(register([write(2, 0, 1), refused(2)]).verdict, 'ok')
-  assert.equal(register([write(1, 0, 1), refused(2)]).verdict, 'violation')
+  assert.equal(register([write(1, 0, 1), cas(2, true), read(2, 4, 5)]).verdict, 'ok')
+  assert.equal(register([write(2, 0, 1), cas(2, false), read(2, 4, 5)]).verdict, 'ok')
+  assert.equal(register([write(2, 0, 1), cas(2, true)]).verdict, 'violation')
+  assert.equal(register([write(1, 0, 1), cas(2, false)]).verdict, 'violation')
 })
 
 test('a violation names the key, what fits nowhere, and the longest order that works', () => {
