@@ -42,3 +42,9 @@ export function isLocalAddress(address: string): boolean {
   const { host } = endpoint
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }
+
+/** Whether `address` means every network of the machine: good to listen on, useless to others. */
+export function isWildcardAddress(address: string): boolean {
+  const endpoint = parseAddress(address)
+  return endpoint.type === 'tcp' && (endpoint.host === '0.0.0.0' || endpoint.host === '::')
+}

@@ -12,7 +12,7 @@
  *   4. a file is removed only after the compaction point beyond it is durable (trap T-35)
  */
 import { assert } from '../base/assert.js'
-import { StoreError } from '../base/errors.js'
+import { type Outcome, StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
 import type { Time } from '../env/time.js'
 import {
@@ -28,7 +28,8 @@ import { ENTRY_DATA_BYTES_MAX, entryFrameBytes, type LogState } from '../wire/lo
 import { EntryIndex } from './entry-index.js'
 import { readEntries, readTail } from './read-entries.js'
 import { recover } from './recovery.js'
-import { isNoSpace, type LogPlace, SegmentChain } from './segment-chain.js'
+import { isNoSpace } from './segment.js'
+import { type LogPlace, SegmentChain } from './segment-chain.js'
 
 /** Whose log it is. */
 export interface LogIdentity {
@@ -179,7 +180,7 @@ export class RaftLog {
       }
       return new RaftLog(dir, options.maxWriteBytes, chain, index, recovered)
     } catch (error) {
-      throw error instanceof StoreError ? error : storageError(dir, error)
+      throw error instanceof StoreError ? error : storageError(dir, error, 'none')
     }
   }
 
@@ -217,7 +218,7 @@ export class RaftLog {
     try {
       return await readEntries(this.#chain, this.#index, { from, to, maxBytes })
     } catch (error) {
-      throw error instanceof StoreError ? error : storageError(this.#dir, error)
+      throw error instanceof StoreError ? error : storageError(this.#dir, error, 'none')
     }
   }
 
@@ -234,6 +235,11 @@ export class RaftLog {
     }))
     await this.#removing
     if (this.#failed !== undefined) throw this.#failed
+  }
+
+  /** The highest index to compact to that leaves at least `bytes` of log, as far as there is so much. */
+  indexBefore(bytes: number): LogIndex {
+    return this.#chain.indexBefore(bytes)
   }
 
   status(): LogStatus {
@@ -342,6 +348,8 @@ export class RaftLog {
     const before = this.#stateBefore()
     const state = isSameState(hardState, this.#writtenState) ? undefined : { ...before, hardState }
     if (state === undefined && entries.length === 0) return
+    const lastIndex = entries.at(-1)?.index ?? before.lastIndex
+    assert(hardState.commit <= lastIndex, 'more is committed than there is', { lastIndex })
     const written = await this.#chain.write(before, state, entries, bytes)
     this.#hardState = hardState
     this.#writtenState = hardState
@@ -385,7 +393,7 @@ export class RaftLog {
 
   /** Poisons the log: the first failure stands, and whatever waits is refused (trap T-31). */
   #fail(error: unknown): StoreError {
-    this.#failed ??= storageError(this.#dir, error)
+    this.#failed ??= storageError(this.#dir, error, 'unknown')
     for (const task of this.#queue.splice(0)) task.reject(this.#refusal(this.#failed))
     return this.#failed
   }
@@ -433,11 +441,11 @@ function checkContiguous(
   }
 }
 
-function storageError(dir: string, error: unknown): StoreError {
+function storageError(dir: string, error: unknown, outcome: Outcome): StoreError {
   const code = isNoSpace(error) ? 'QUORATE_NO_SPACE' : 'QUORATE_LOG_FAILED'
   const reason = error instanceof Error ? error.message : String(error)
   return new StoreError(code, `the log in ${dir} failed: ${reason}`, {
-    outcome: 'unknown',
+    outcome,
     cause: error,
   })
 }

@@ -65,7 +65,7 @@ export async function recover(
   for (const [i, name] of present.entries()) {
     segments.push(await replaySegment(disk, name, headers[i]!, headers[i + 1], replay))
   }
-  checkWhole(replay, segments)
+  checkWhole(replay, oldest)
   const tornBytes = await settleNewest(disk, dir, segments.at(-1)!)
   const compacted = takeCompacted(segments, replay.index)
   const broken = names
@@ -183,17 +183,11 @@ async function checkNewestEnd(scan: SegmentScan, newest: Segment): Promise<void>
   throw corruption(path, end, `a batch fails its checks and a later one is intact at ${later}`)
 }
 
-function checkWhole(replay: Replay, segments: readonly Segment[]): void {
-  const { index, previous, hardState } = replay
-  if (replay.hole !== undefined) {
-    const why = `entries ${previous.index + 1} to ${replay.hole} are missing: a segment is gone`
-    throw corruption(segments[0]!.path, 0, why)
-  }
-  if (hardState.commit > index.lastIndex) {
-    const newest = segments.at(-1)!
-    const why = `entries up to ${hardState.commit} were committed, ${index.lastIndex} is the last`
-    throw corruption(newest.path, newest.end, why)
-  }
+function checkWhole(replay: Replay, oldest: SegmentName): void {
+  const { previous, hole } = replay
+  if (hole === undefined) return
+  const why = `entries ${previous.index + 1} to ${hole} are missing: a segment is gone`
+  throw corruption(oldest.path, 0, why)
 }
 
 /**

@@ -52,7 +52,8 @@ export class SegmentScan {
     const checks: bigint[] = []
     let position = start
     for (;;) {
-      const frame = await this.#frameAt(position)
+      if (!this.#isLoaded(position)) await this.#loadFrame(position)
+      const frame = this.#frameAt(position)
       if (frame === undefined || frame.batch !== batch) return undefined
       const end = position + frame.bytes
       if (frame.type === 'commit') {
@@ -83,7 +84,8 @@ export class SegmentScan {
         position += Math.floor(last / FRAME_ALIGNMENT) * FRAME_ALIGNMENT + FRAME_ALIGNMENT
         continue
       }
-      const frame = await this.#frameAt(candidate)
+      await this.#loadFrame(candidate)
+      const frame = this.#frameAt(candidate)
       if (frame !== undefined && frame.batch > batch) return candidate
       position = candidate + FRAME_ALIGNMENT
     }
@@ -93,10 +95,10 @@ export class SegmentScan {
   /** Where the last byte from `start` on that is not zero ends; `start` when all are. */
   async dirtyEnd(start: number): Promise<number> {
     let dirtyEnd = start
-    const zeros = Buffer.alloc(WINDOW_BYTES)
+    const zeros = Buffer.alloc(Math.min(WINDOW_BYTES, this.#size - start))
     for (let position = start; position < this.#size; ) {
       const window = await this.#load(position, 1)
-      const chunk = window.subarray(0, WINDOW_BYTES)
+      const chunk = window.subarray(0, zeros.length)
       if (!chunk.equals(zeros.subarray(0, chunk.length))) {
         let length = chunk.length
         while (chunk[length - 1] === 0) length--
@@ -107,12 +109,25 @@ export class SegmentScan {
     return dirtyEnd
   }
 
-  async #frameAt(position: number): Promise<Frame | undefined> {
-    if (position + FRAME_HEADER_BYTES > this.#size) return undefined
+  /** The frame at `position`, of which all that there is must be loaded. */
+  #frameAt(position: number): Frame | undefined {
+    return readFrame(this.#window, position - this.#windowStart, this.#segment, position)
+  }
+
+  /** Whether the window holds all of the frame at `position`, or enough to see that there is none. */
+  #isLoaded(position: number): boolean {
+    const offset = position - this.#windowStart
+    if (offset < 0 || offset + FRAME_HEADER_BYTES > this.#window.length) return false
+    return (
+      offset + frameBytesAt(this.#window, offset, this.#segment, position) <= this.#window.length
+    )
+  }
+
+  async #loadFrame(position: number): Promise<void> {
+    if (position + FRAME_HEADER_BYTES > this.#size) return
     const head = await this.#load(position, FRAME_HEADER_BYTES)
     const bytes = frameBytesAt(head, 0, this.#segment, position)
-    if (bytes === 0 || position + bytes > this.#size) return undefined
-    return readFrame(await this.#load(position, bytes), 0, this.#segment, position)
+    if (position + bytes <= this.#size) await this.#load(position, bytes)
   }
 
   /** The file from `position` on: at least `bytes`, which must not reach beyond its end, usually more. */

@@ -9,7 +9,7 @@
 import { assert } from '../base/assert.js'
 import type { Disk, DiskFile } from '../env/disk.js'
 import type { Time } from '../env/time.js'
-import type { Entry } from '../raft/types.js'
+import type { Entry, LogIndex } from '../raft/types.js'
 import {
   BatchEncoder,
   batchBytes,
@@ -22,7 +22,7 @@ import {
 import type { EntryIndex } from './entry-index.js'
 import type { LogIdentity, LogOptions } from './raft-log.js'
 import { takeCompacted } from './recovery.js'
-import { brokenSegment, type Segment, segmentPath, sparePath } from './segment.js'
+import { brokenSegment, isNoSpace, type Segment, segmentPath, sparePath } from './segment.js'
 import { SpareSegment } from './spare-segment.js'
 
 /** The first segment: written with its zeros in one go, so that a new log is there within milliseconds. */
@@ -110,6 +110,16 @@ export class SegmentChain {
     return this.#segments.reduce((sum, segment) => sum + segment.end, 0)
   }
 
+  /** The last index before the newest segments that hold `bytes` between them; 0 when all hold less. */
+  indexBefore(bytes: number): LogIndex {
+    let sum = 0
+    for (const { end, firstIndex } of this.#segments.toReversed()) {
+      sum += end
+      if (sum >= bytes) return Math.max(0, firstIndex - 1)
+    }
+    return 0
+  }
+
   /** How the next segment is coming along; `noSpace`: the disk is too full for it. */
   get spareState(): 'none' | 'preparing' | 'noSpace' {
     return this.#spareState
@@ -176,6 +186,7 @@ export class SegmentChain {
     }
     await disk.syncDir(dir)
     this.counters.fsyncs++
+    if (this.#spareState === 'noSpace') this.#spareState = 'none'
   }
 
   async close(): Promise<void> {
@@ -185,8 +196,7 @@ export class SegmentChain {
 
   /** Closes the files after a failure and changes nothing on the disk any more. */
   async abandon(): Promise<void> {
-    const file = await this.#spare?.take()
-    await file?.close()
+    await this.#spare?.abandon()
     await this.#file.close()
   }
 
@@ -204,11 +214,11 @@ export class SegmentChain {
     const spare = this.#spare
     const planned = spare?.capacity ?? this.#nextCapacity
     const capacity = Math.max(planned, SEGMENT_HEADER_BYTES + OPENING_BATCH_BYTES + bytes)
+    let file = await spare?.take()
+    if (this.#spareError !== undefined) throw this.#spareError
     this.#spare = undefined
     this.#spareState = 'none'
-    let file = await spare?.take()
     if (file === undefined) {
-      await spare?.discard()
       file = await disk.open(sparePath(dir, this.#newest.number + 1), 'create')
       await file.truncate(capacity)
     }
@@ -248,8 +258,12 @@ export class SegmentChain {
 
   /** A full disk is no failure yet: the present segment has its space. Anything else is: trap T-31. */
   #spareFailed(error: unknown): void {
-    if (isNoSpace(error)) this.#spareState = 'noSpace'
-    else this.#spareError = error
+    if (!isNoSpace(error)) {
+      this.#spareError = error
+      return
+    }
+    this.#spareState = 'noSpace'
+    this.#spare = undefined
   }
 
   #count(ms: number): void {
@@ -298,13 +312,4 @@ async function beginSegment(
   await disk.rename(sparePath(dir, number), path)
   await disk.syncDir(dir)
   return { path, number, firstIndex, capacity, end, batch: 1, check: batch.check }
-}
-
-/** Whether the disk is full, or this user's share of it. */
-export function isNoSpace(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    (error.code === 'ENOSPC' || error.code === 'EDQUOT')
-  )
 }

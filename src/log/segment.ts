@@ -64,3 +64,12 @@ export function brokenSegment(name: string): number | undefined {
 export function corruption(path: string, offset: number, why: string): StoreError {
   return new StoreError('QUORATE_CORRUPTION', `${path} is damaged at offset ${offset}: ${why}`)
 }
+
+/** Whether the disk is full, or this user's share of it. */
+export function isNoSpace(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+  )
+}

@@ -6,6 +6,7 @@
  * outside the log until it is renamed: a failure here is a failure only when it is told so.
  */
 import type { Disk, DiskFile } from '../env/disk.js'
+import { isNoSpace } from './segment.js'
 
 const CHUNK_BYTES = 1_048_576
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
@@ -23,7 +24,7 @@ export class SpareSegment {
   #isTaken = false
   #hasFailed = false
 
-  /** `onFailure` is called at most once; the file is of no use afterwards. */
+  /** `onFailure` is called at most once; the file is of no use afterwards. A full disk also removes it. */
   constructor(disk: Disk, path: string, capacity: number, onFailure: (error: unknown) => void) {
     this.#disk = disk
     this.path = path
@@ -55,30 +56,50 @@ export class SpareSegment {
   async discard(): Promise<void> {
     this.#isTaken = true
     await this.#filling
-    if (this.#file === undefined) return
-    await this.#file.close()
-    await this.#disk.remove(this.path)
+    if (!this.#hasFailed) await this.#remove()
+  }
+
+  /** Ends the preparation and changes nothing on the disk any more. */
+  async abandon(): Promise<void> {
+    this.#isTaken = true
+    await this.#filling
+    await this.#file?.close()
   }
 
   async #fill(): Promise<void> {
     try {
-      this.#file ??= await this.#create()
+      if (this.#file === undefined) {
+        this.#file = await this.#disk.open(this.path, 'create')
+        await this.#file.truncate(this.capacity)
+      }
       while (this.#filled < this.#wanted && !this.#isTaken) {
         const chunk = ZEROS.subarray(0, Math.min(CHUNK_BYTES, this.capacity - this.#filled))
         await this.#file.writeDurable([chunk], this.#filled)
         this.#filled += chunk.length
       }
     } catch (error) {
-      this.#hasFailed = true
-      this.#onFailure(error)
+      await this.#fail(error)
     } finally {
       this.#filling = undefined
     }
   }
 
-  async #create(): Promise<DiskFile> {
-    const file = await this.#disk.open(this.path, 'create')
-    await file.truncate(this.capacity)
-    return file
+  /** Never rejects: one failure or the other is told. */
+  async #fail(error: unknown): Promise<void> {
+    this.#hasFailed = true
+    try {
+      // What was reserved in vain is needed elsewhere.
+      if (isNoSpace(error)) await this.#remove()
+      this.#onFailure(error)
+    } catch (worse) {
+      this.#onFailure(worse)
+    }
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#file === undefined) return
+    await this.#file.close()
+    await this.#disk.remove(this.path)
+    this.#file = undefined
   }
 }

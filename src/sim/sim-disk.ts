@@ -36,7 +36,7 @@ export type DiskOperation =
   | 'freeBytes'
   | 'lock'
 
-/** The durable contents of a disk. */
+/** The durable contents of a disk. The bytes must not be changed. */
 export interface DiskImage {
   readonly files: ReadonlyMap<string, Buffer>
   readonly dirs: ReadonlySet<string>
@@ -75,6 +75,8 @@ export class SimDisk implements Disk {
   capacityBytes: number
   /** Called when an operation that changes something begins, and again when it has happened. */
   onBoundary: (() => void) | undefined
+  /** How the process hears of what has happened: at once, or through its gate (SimTime.deliver). */
+  deliver: (callback: () => void) => void = (callback) => callback()
   readonly #world: SimWorld
   readonly #hostKey: string
   #files: Map<string, SimInode> = new Map()
@@ -97,11 +99,45 @@ export class SimDisk implements Disk {
     this.#failures.push({ operation, code, pathPart })
   }
 
+  /** Forgets the failures of `failNext` that have not happened; returns how many. */
+  forgetFailures(): number {
+    return this.#failures.splice(0).length
+  }
+
   /** Flips the bits of `mask` in one durable byte: rot that only a checksum can see. */
   corrupt(path: string, position: number, mask: number): void {
     const inode = this.#files.get(path)
     if (inode === undefined) throw new Error(`no file ${path}`)
     inode.corrupt(position, mask)
+  }
+
+  /** Puts `bytes` in place of what is durable: a write that was lost, or that another one hit. */
+  overwrite(path: string, position: number, bytes: Uint8Array): void {
+    const there = this.bytesOf(path)
+    for (const [i, byte] of bytes.entries()) {
+      this.corrupt(path, position + i, byte ^ there[position + i]!)
+    }
+  }
+
+  /** The contents of a file, as processes see it. */
+  bytesOf(path: string): Buffer {
+    const inode = this.#files.get(path)
+    if (inode === undefined) throw new Error(`no file ${path}`)
+    const bytes = Buffer.alloc(inode.length)
+    inode.read(bytes, 0)
+    return bytes
+  }
+
+  /** The files in a folder, sorted. */
+  paths(dir: string): string[] {
+    return [...this.#files.keys()].filter((path) => parentOf(path) === dir).sort()
+  }
+
+  /** What the files' lengths add up to. */
+  get usedBytes(): number {
+    let used = 0
+    for (const inode of this.#files.values()) used += inode.length
+    return used
   }
 
   /** The process dies: finished writes stay with the system, those under way happen or not, locks end. */
@@ -117,6 +153,12 @@ export class SimDisk implements Disk {
   powerCut(mode: PowerCutMode): void {
     const image = this.image(mode, this.#operations)
     this.restore(image)
+  }
+
+  /** The disk as the process that runs now sees it: after its death none of its calls does or settles anything. */
+  mount(): Disk {
+    const life = this.#life
+    return new MountedDisk(this, () => life === this.#life)
   }
 
   /** Whether a power cut now could lose anything. */
@@ -147,7 +189,9 @@ export class SimDisk implements Disk {
     this.#locks.clear()
     this.#nameChanges = []
     this.#files = new Map()
-    for (const [path, bytes] of image.files) this.#files.set(path, new SimInode(Buffer.from(bytes)))
+    for (const [path, bytes] of image.files) {
+      this.#files.set(path, new SimInode(path, bytes))
+    }
     this.#durableFiles = new Map(this.#files)
     this.#dirs = new Set(image.dirs)
   }
@@ -158,12 +202,12 @@ export class SimDisk implements Disk {
       if (mode === 'create') {
         if (existing !== undefined) throw systemError('EEXIST', path)
         if (!this.#isDir(parentOf(path))) throw systemError('ENOENT', path)
-        const inode = new SimInode(Buffer.alloc(0))
+        const inode = new SimInode(path, Buffer.alloc(0))
         this.#changeName({ from: undefined, to: path, inode, dirs: [parentOf(path)] })
-        return this.#handle(path, inode)
+        return this.#handle(inode)
       }
       if (existing === undefined) throw systemError('ENOENT', path)
-      return this.#handle(path, existing)
+      return this.#handle(existing)
     })
   }
 
@@ -245,14 +289,14 @@ export class SimDisk implements Disk {
     })
   }
 
-  #handle(path: string, inode: SimInode): DiskFile {
+  #handle(inode: SimInode): DiskFile {
     const life = this.#life
-    return new SimFile(path, inode, {
+    return new SimFile(inode, {
       operate: (operation, effect) => this.#operate(operation, effect),
-      takeFailure: (operation) => this.#takeFailure(operation, path),
+      takeFailure: (operation) => this.#takeFailure(operation, inode.path),
       isDead: () => life !== this.#life,
       freeBytes: () => this.#freeBytes,
-      draw: (...keys) => this.#draw(path, ...keys),
+      draw: (...keys) => this.#draw(inode.path, ...keys),
     })
   }
 
@@ -275,9 +319,10 @@ export class SimDisk implements Disk {
       this.#world.schedule((micros / 1_000) * this.slowness, () => {
         if (life !== this.#life) return
         try {
-          resolve(effect())
+          const result = effect()
+          this.deliver(() => resolve(result))
         } catch (error) {
-          reject(error)
+          this.deliver(() => reject(error))
         }
         this.onBoundary?.()
       })
@@ -295,6 +340,7 @@ export class SimDisk implements Disk {
   #changeName(change: NameChange): void {
     applyName(this.#files, change)
     this.#nameChanges.push(change)
+    if (change.to !== undefined) change.inode.path = change.to
   }
 
   #survivingNames(mode: PowerCutMode, salt: number): Map<string, SimInode> {
@@ -313,9 +359,7 @@ export class SimDisk implements Disk {
   }
 
   get #freeBytes(): number {
-    let used = 0
-    for (const inode of this.#files.values()) used += inode.length
-    return Math.max(0, this.capacityBytes - used)
+    return Math.max(0, this.capacityBytes - this.usedBytes)
   }
 
   #inodes(): Set<SimInode> {
@@ -324,6 +368,57 @@ export class SimDisk implements Disk {
 
   #draw(...keys: readonly (number | string)[]): number {
     return this.#world.u32('disk', this.#hostKey, ...keys)
+  }
+}
+
+/** A SimDisk for one process: what is left of its microtasks when it dies must not reach the next one's files. */
+class MountedDisk implements Disk {
+  readonly #disk: SimDisk
+  readonly #isAlive: () => boolean
+
+  constructor(disk: SimDisk, isAlive: () => boolean) {
+    this.#disk = disk
+    this.#isAlive = isAlive
+  }
+
+  open(path: string, mode: OpenMode): Promise<DiskFile> {
+    return this.#alive(() => this.#disk.open(path, mode))
+  }
+
+  makeDir(path: string): Promise<void> {
+    return this.#alive(() => this.#disk.makeDir(path))
+  }
+
+  list(path: string): Promise<string[] | undefined> {
+    return this.#alive(() => this.#disk.list(path))
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#alive(() => this.#disk.rename(from, to))
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#alive(() => this.#disk.remove(path))
+  }
+
+  removeDir(path: string): Promise<void> {
+    return this.#alive(() => this.#disk.removeDir(path))
+  }
+
+  syncDir(path: string): Promise<void> {
+    return this.#alive(() => this.#disk.syncDir(path))
+  }
+
+  freeBytes(path: string): Promise<number> {
+    return this.#alive(() => this.#disk.freeBytes(path))
+  }
+
+  lock(path: string): Promise<DiskLock> {
+    return this.#alive(() => this.#disk.lock(path))
+  }
+
+  #alive<T>(call: () => Promise<T>): Promise<T> {
+    return this.#isAlive() ? call() : new Promise(() => {})
   }
 }
 
@@ -338,15 +433,13 @@ interface FileHost {
 }
 
 class SimFile implements DiskFile {
-  readonly #path: string
   readonly #inode: SimInode
   readonly #host: FileHost
   #isClosed = false
   #underWay = 0
   #whenIdle: (() => void) | undefined
 
-  constructor(path: string, inode: SimInode, host: FileHost) {
-    this.#path = path
+  constructor(inode: SimInode, host: FileHost) {
     this.#inode = inode
     this.#host = host
   }
@@ -380,7 +473,7 @@ class SimFile implements DiskFile {
     return this.#change('truncate', bytes, undefined, (change) => {
       const isTooLarge = bytes - this.#inode.length > this.#host.freeBytes()
       const failure = isTooLarge
-        ? systemError('ENOSPC', this.#path)
+        ? systemError('ENOSPC', this.#inode.path)
         : this.#host.takeFailure('truncate')
       if (failure !== undefined) {
         this.#inode.forget(change)
@@ -422,7 +515,7 @@ class SimFile implements DiskFile {
     const room = this.#inode.length + this.#host.freeBytes() - position
     const failure =
       this.#host.takeFailure('write') ??
-      (bytes > room ? systemError('ENOSPC', this.#path) : undefined)
+      (bytes > room ? systemError('ENOSPC', this.#inode.path) : undefined)
     // A failed write has written something, or nothing.
     const some = this.#host.draw('failed write', position) % (bytes + 1)
     this.#inode.finish(change, failure === undefined ? bytes : Math.max(0, Math.min(room, some)))
@@ -444,7 +537,7 @@ class SimFile implements DiskFile {
   }
 
   #throwUnusable(): void {
-    if (this.#isClosed || this.#host.isDead()) throw systemError('EBADF', this.#path)
+    if (this.#isClosed || this.#host.isDead()) throw systemError('EBADF', this.#inode.path)
   }
 
   async #use<T>(operation: DiskOperation, effect: () => T): Promise<T> {

@@ -29,14 +29,18 @@ export type PendingChange = Change
 
 /** The bytes of one file. */
 export class SimInode {
+  /** Its newest name. */
+  path: string
   #base: Bytes
   #content: Bytes
   /** What came after `#base`, by the time it began. */
   #changes: Change[] = []
 
-  constructor(bytes: Buffer) {
+  /** `bytes` are durable; they are not copied and must not change. */
+  constructor(path: string, bytes: Buffer) {
+    this.path = path
     this.#base = new Bytes(bytes)
-    this.#content = new Bytes(Buffer.from(bytes))
+    this.#content = new Bytes(bytes)
   }
 
   /** As processes see it. */
@@ -108,15 +112,13 @@ export class SimInode {
 
   /** Flips the bits of `mask` in one byte, on the disk and in the cache. */
   corrupt(position: number, mask: number): void {
-    for (const bytes of [this.#base, this.#content]) {
-      const view = bytes.view()
-      if (position < view.length) view[position]! ^= mask
-    }
+    this.#base.flip(position, mask)
+    this.#content.flip(position, mask)
   }
 
-  /** What a power cut now would leave. */
+  /** What a power cut now would leave; must not be changed. */
   survivor(mode: PowerCutMode, draw: Draw): Buffer {
-    const bytes = new Bytes(Buffer.from(this.#base.view()))
+    const bytes = new Bytes(this.#base.share())
     const loose = this.#changes.filter((change) => !change.isDurable)
     const kept = draw('kept') % (loose.length + 1)
     for (const change of this.#changes) {
@@ -141,14 +143,15 @@ export class SimInode {
           break
       }
     }
-    return Buffer.from(bytes.view())
+    return bytes.share()
   }
 }
 
-/** Bytes that changes are applied to; grows by doubling. */
+/** Bytes that changes are applied to: copied before the first change, then growing by doubling. */
 class Bytes {
   #memory: Buffer
   #length: number
+  #isShared = true
 
   constructor(memory: Buffer) {
     this.#memory = memory
@@ -163,26 +166,45 @@ class Bytes {
     return this.#memory.subarray(0, this.#length)
   }
 
+  /** A view that later changes leave alone. */
+  share(): Buffer {
+    this.#isShared = true
+    return this.view()
+  }
+
+  flip(position: number, mask: number): void {
+    this.#own(this.#length)
+    if (position < this.#length) this.#memory[position]! ^= mask
+  }
+
   apply(change: Change): void {
     if (change.parts === undefined) this.#setLength(change.position)
     else this.#write(change.position, Buffer.concat(change.parts))
   }
 
-  /** Up to some sector as written, the rest old bytes, zeros or garbage. */
+  /**
+   * Up to some sector as written, the rest old bytes, zeros or garbage. Sectors that already held what is
+   * written are not harmed: on a disk that did that, no two writes could share a sector.
+   */
   applyTorn(change: Change, draw: (key: string) => number): void {
     if (change.parts === undefined) return
     const written = Buffer.concat(change.parts)
     const { position } = change
     const firstSector = Math.floor(position / SECTOR_BYTES)
     const sectorCount = Math.ceil((position + written.length) / SECTOR_BYTES) - firstSector
-    const cut = (firstSector + (draw('sector') % (sectorCount + 1))) * SECTOR_BYTES
-    const intact = Math.max(0, Math.min(written.length, cut - position))
-    this.#write(position, written.subarray(0, intact))
-    const rest = Buffer.alloc(written.length - intact)
-    const kind = draw('rest') % 3
-    if (kind === 0) return
-    if (kind === 1) for (let i = 0; i < rest.length; i++) rest[i] = draw(`garbage${i % 64}`) & 0xff
-    this.#write(position + intact, rest)
+    const cut = firstSector + (draw('sector') % (sectorCount + 1))
+    const rest = draw('rest') % 3
+    for (let at = 0; at < written.length; ) {
+      const sector = Math.floor((position + at) / SECTOR_BYTES)
+      const end = Math.min(written.length, (sector + 1) * SECTOR_BYTES - position)
+      const bytes = written.subarray(at, end)
+      if (sector >= cut) {
+        if (rest === 0) return
+        if (!this.#holds(position + at, bytes)) bytes.fill(rest === 1 ? 0 : draw('garbage'))
+      }
+      this.#write(position + at, bytes)
+      at = end
+    }
   }
 
   /** Of a write the pages that survive; of a truncation all or nothing. */
@@ -201,21 +223,34 @@ class Bytes {
     }
   }
 
+  #holds(position: number, bytes: Buffer): boolean {
+    return this.view()
+      .subarray(position, position + bytes.length)
+      .equals(bytes)
+  }
+
   #write(position: number, bytes: Buffer): void {
     if (bytes.length === 0) return
     const end = position + bytes.length
     if (end > this.#length) this.#setLength(end)
+    this.#own(this.#length)
     this.#memory.set(bytes, position)
   }
 
   #setLength(length: number): void {
-    if (length > this.#memory.length) {
-      const larger = Buffer.alloc(Math.max(length, Math.min(this.#memory.length * 2, 2 ** 26)))
-      this.#memory.copy(larger, 0, 0, this.#length)
-      this.#memory = larger
-    } else if (length > this.#length) {
-      this.#memory.fill(0, this.#length, length)
-    }
+    this.#own(length)
+    if (length > this.#length) this.#memory.fill(0, this.#length, length)
     this.#length = length
+  }
+
+  /** Makes the memory this one's own, and large enough for `length`. */
+  #own(length: number): void {
+    const isLarge = length <= this.#memory.length
+    if (isLarge && !this.#isShared) return
+    const room = isLarge ? length : Math.min(this.#memory.length * 2, 2 ** 26)
+    const own = Buffer.alloc(Math.max(length, room))
+    this.#memory.copy(own, 0, 0, Math.min(this.#length, length))
+    this.#memory = own
+    this.#isShared = false
   }
 }

@@ -120,7 +120,7 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | 'damaged' | 
   if (nodeId === undefined || firstIndex === undefined) return 'damaged'
   if (capacity === undefined || previousEnd === undefined) return 'damaged'
   return {
-    clusterId: Uint8Array.prototype.slice.call(bytes, 16, 24),
+    clusterId: new Uint8Array(bytes.subarray(16, 24)),
     nodeId,
     segment: bytes.readUInt32LE(12),
     firstIndex,

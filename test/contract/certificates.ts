@@ -68,8 +68,10 @@ function certificate(
     der(0xa3, sequence(extensions)),
   )
   const signature = der(0x03, Buffer.of(0), sign('sha256', body, signer))
-  const base64 = sequence(body, algorithm, signature).toString('base64')
-  return `-----BEGIN CERTIFICATE-----\n${base64.replace(/(.{64})/g, '$1\n')}\n-----END CERTIFICATE-----\n`
+  const lines = sequence(body, algorithm, signature)
+    .toString('base64')
+    .match(/.{1,64}/g)!
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n')
 }
 
 function commonName(name: string): Buffer {
@@ -88,9 +90,8 @@ function sequence(...content: Buffer[]): Buffer {
 /** A value in DER: its tag, the length of its content, its content. */
 function der(tag: number, ...content: Buffer[]): Buffer {
   const body = Buffer.concat(content)
-  const length =
-    body.length < 0x80
-      ? Buffer.of(body.length)
-      : Buffer.of(0x82, body.length >> 8, body.length & 0xff)
-  return Buffer.concat([Buffer.of(tag), length, body])
+  const { length } = body
+  const header =
+    length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
+  return Buffer.concat([Buffer.of(tag, ...header), body])
 }

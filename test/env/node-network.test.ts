@@ -54,8 +54,11 @@ test('the socket file that a dead process left behind is taken over', async (t) 
   const lab = unixLab()
   t.after(lab.close)
   const address = lab.address()
-  const script = `require('net').createServer().listen(${JSON.stringify(address.slice(5))}, () => process.kill(process.pid, 'SIGKILL'))`
-  assert.equal(spawnSync(process.execPath, ['-e', script]).signal, 'SIGKILL')
+  const script = `
+    const die = () => process.kill(process.pid, 'SIGKILL')
+    require('net').createServer().listen(process.argv[1], die)`
+  const path = address.slice('unix:'.length)
+  assert.equal(spawnSync(process.execPath, ['-e', script, path]).signal, 'SIGKILL')
   const listener = await lab.server.listen(address, undefined, () => {})
   t.after(() => listener.close())
   const connection = await lab.client.connect(address, undefined)

@@ -1,13 +1,14 @@
 /** A log on a simulated disk, and a tiny language for entries: `entries(4, '2 2 3')`. */
 import assert from 'node:assert/strict'
-import { type LogOptions, RaftLog } from '../../src/log/raft-log.js'
+import { StoreError } from '../../src/base/errors.js'
+import { type LogIdentity, type LogOptions, RaftLog } from '../../src/log/raft-log.js'
 import type { Entry, HardState, LogIndex } from '../../src/raft/types.js'
 import { SimDisk } from '../../src/sim/sim-disk.js'
 import { SimTime } from '../../src/sim/sim-time.js'
 import { SimWorld } from '../../src/sim/world.js'
 
 export const DIR = 'data/log'
-export const IDENTITY = { clusterId: Buffer.from('cluster!'), nodeId: 7 }
+export const IDENTITY: LogIdentity = { clusterId: Buffer.from('cluster!'), nodeId: 7 }
 export const OPTIONS: LogOptions = {
   segmentBytes: 4_096,
   maxWriteBytes: 65_536,
@@ -45,9 +46,13 @@ export class LogHost {
 
   /** Opens the log as a new process would. */
   async open(): Promise<RaftLog> {
-    const time = new SimTime(this.world)
-    this.#log = await this.run(RaftLog.open(this.disk, time, DIR, IDENTITY, this.#options))
+    this.#log = await this.run(this.begin())
     return this.#log
+  }
+
+  /** As `open`, but time passes only when the caller lets it. */
+  begin(): Promise<RaftLog> {
+    return RaftLog.open(this.disk.mount(), new SimTime(this.world), DIR, IDENTITY, this.#options)
   }
 
   async append(list: readonly Entry[], hardState?: HardState): Promise<void> {
@@ -86,4 +91,14 @@ export function entries(first: LogIndex, terms: string, data?: Buffer): Entry[] 
     kind: 'normal',
     data: data ?? Buffer.from(`entry ${first + i} of term ${term}`),
   }))
+}
+
+/** Whether an error is a StoreError of this code because of a system error of that code; for assert.rejects. */
+export function isFailure(code: string, causeCode: string): (error: unknown) => boolean {
+  return (error) =>
+    error instanceof StoreError &&
+    error.code === code &&
+    error.cause instanceof Error &&
+    'code' in error.cause &&
+    error.cause.code === causeCode
 }

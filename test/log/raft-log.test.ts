@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { StoreError } from '../../src/base/errors.js'
 import { RaftLog } from '../../src/log/raft-log.js'
 import { SimTime } from '../../src/sim/sim-time.js'
-import { ENTRY_DATA_BYTES_MAX } from '../../src/wire/log-frame.js'
-import { DIR, entries, IDENTITY, LogHost, OPTIONS } from './log-fixture.js'
+import { BatchEncoder, ENTRY_DATA_BYTES_MAX } from '../../src/wire/log-frame.js'
+import { DIR, entries, IDENTITY, isFailure, LogHost, OPTIONS } from './log-fixture.js'
 
 const BODY = Buffer.alloc(1_000, 'x')
 
@@ -82,12 +83,16 @@ test('a moved commit hint costs no write and is kept by the next one or by close
   assert.equal((await host.open()).recovered.hardState.commit, 3)
 })
 
-test('T-3: a new vote is durable even when the caller does not ask for it', async () => {
+test('T-3: a new term or vote is durable even when the caller does not ask for it', async () => {
   const host = await LogHost.start({})
-  const hardState = { term: 4, vote: 2, commit: 0 }
-  await host.run(host.log.append({ entries: [], hardState, mustSync: false }))
-  host.disk.powerCut('none')
-  assert.deepEqual((await host.open()).recovered.hardState, hardState)
+  for (const hardState of [
+    { term: 4, vote: 0, commit: 0 },
+    { term: 4, vote: 2, commit: 0 },
+  ]) {
+    await host.run(host.log.append({ entries: [], hardState, mustSync: false }))
+    host.disk.powerCut('none')
+    assert.deepEqual((await host.open()).recovered.hardState, hardState)
+  }
 })
 
 test('T-3: a second vote in one term is refused and stops the log', async () => {
@@ -143,6 +148,8 @@ test('a compaction point beyond the log, or of another term, empties the log', a
     const host = await LogHost.start({})
     await host.append(entries(1, '1 1 1'), { term: 3, vote: 0, commit: 0 })
     await host.run(host.log.compactTo(index, term))
+    host.disk.powerCut('none')
+    assert.equal((await host.open()).recovered.lastIndex, index)
     await host.append(entries(index + 1, '3'))
     await host.run(host.log.close())
     const { recovered } = await host.open()
@@ -167,21 +174,28 @@ test('compacting everything leaves an empty log that goes on', async () => {
 test('T-31: after a failed fsync nothing is acknowledged or written any more', async () => {
   const host = await LogHost.start({})
   await host.append(entries(1, '1'))
+  const isDiskFailure = isFailure('QUORATE_LOG_FAILED', 'EIO')
   host.disk.failNext('sync', 'EIO', '.wal')
-  const write = (index: number) =>
-    host.log.append({ entries: entries(index, '1'), hardState: undefined, mustSync: true })
-  const first = write(2)
-  const queued = host.world.runUntil(() => false, 0.01).then(() => write(3))
-  const expected = { code: 'QUORATE_LOG_FAILED', cause: { code: 'EIO' } }
-  await assert.rejects(host.run(first), { ...expected, outcome: 'unknown' })
-  await assert.rejects(host.run(queued), { ...expected, outcome: 'none' })
-  await assert.rejects(host.run(write(2)), expected)
-  await assert.rejects(host.run(host.log.compactTo(1, 1)), expected)
-  assert.equal((host.log.failed?.cause as { code: string }).code, 'EIO')
+  await assert.rejects(host.append(entries(2, '1')), isDiskFailure)
+  assert.ok(host.log.failed)
+  await assert.rejects(host.append(entries(2, '1')), isDiskFailure)
+  await assert.rejects(host.append([], { term: 5, vote: 7, commit: 0 }), isDiskFailure)
+  await assert.rejects(host.run(host.log.compactTo(1, 1)), isDiskFailure)
   assert.deepEqual(await host.entries(), entries(1, '1'))
   await host.run(host.log.close())
   host.disk.powerCut('none')
   assert.equal((await host.open()).recovered.lastIndex, 1)
+})
+
+test('T-31: what waited behind a failed write is known not to be written', async () => {
+  const host = await LogHost.start({ maxWriteBytes: 1_000 })
+  host.disk.failNext('write', 'EIO', '.wal')
+  const outcomes = [1, 2, 3].map((index) =>
+    host.log
+      .append({ entries: entries(index, '1', BODY), hardState: undefined, mustSync: true })
+      .catch((error: StoreError) => error.outcome),
+  )
+  assert.deepEqual(await host.run(Promise.all(outcomes)), ['unknown', 'none', 'none'])
 })
 
 test('T-31: what a restart finds in the cache after a failed fsync is made durable first', async () => {
@@ -243,8 +257,8 @@ test('T-41: a read that fails is an error, not the end of the log', async () => 
   for (let index = 1; index <= 9; index++) await host.append(entries(index, '1', BODY))
   for (const operation of ['read', 'open'] as const) {
     host.disk.failNext(operation, 'EIO', '')
-    const expected = { code: 'QUORATE_LOG_FAILED', cause: { code: 'EIO' } }
-    await assert.rejects(host.run(host.log.read(1, 9, 1e9)), expected)
+    const reading = host.run(host.log.read(1, 9, 1e9))
+    await assert.rejects(reading, isFailure('QUORATE_LOG_FAILED', 'EIO'))
   }
   assert.equal((await host.run(host.log.read(1, 9, 1e9))).length, 9)
 })
@@ -259,6 +273,19 @@ test('T-41: a damaged entry is reported with its file and offset, and never retu
     message: /00000001-1\.wal is damaged at offset \d+: entry 2/,
   })
   assert.equal((await host.run(host.log.read(3, 3, 1e9))).length, 1)
+})
+
+test('T-41: an intact entry in the place of another is not returned', async () => {
+  const host = await LogHost.start({})
+  await host.append(entries(1, '1'))
+  const [path] = await host.files('.wal')
+  const file = await host.run(host.disk.open(path!, 'write'))
+  // Behind the opening batch; the entry is the first frame of its batch.
+  const place = { segment: 1, batch: 1, position: 200 }
+  const { parts, positions } = new BatchEncoder(4_096).encode(place, undefined, entries(1, '2'))
+  assert.deepEqual(positions, [200])
+  await host.run(file.writeDurable(parts, 200))
+  await assert.rejects(host.run(host.log.read(1, 1, 1e9)), { code: 'QUORATE_CORRUPTION' })
 })
 
 test('T-66: an entry larger than a segment gets a segment of its own size', async () => {
@@ -308,10 +335,9 @@ test('a full disk stops the log with QUORATE_NO_SPACE', async () => {
   const fill = async () => {
     for (let index = 1; index <= 20; index++) await host.append(entries(index, '1', BODY))
   }
-  await assert.rejects(fill(), { code: 'QUORATE_NO_SPACE', cause: { code: 'ENOSPC' } })
+  await assert.rejects(fill(), isFailure('QUORATE_NO_SPACE', 'ENOSPC'))
   const { lastIndex } = host.log.status()
   assert.ok(lastIndex > 3)
-  assert.equal(host.log.status().nextSegment, 'none')
   host.disk.powerCut('none')
   host.disk.capacityBytes = 1e9
   assert.equal((await host.open()).recovered.lastIndex, lastIndex)
@@ -325,7 +351,22 @@ test('when there is no space for the next segment, the present one is used to it
   assert.deepEqual(await host.files('.new'), [])
   host.disk.capacityBytes = 1e9
   for (let index = 15; index <= 30; index++) await host.append(entries(index, '1', BODY))
+  assert.notEqual(host.log.status().nextSegment, 'noSpace')
+  assert.equal((await host.entries()).length, 30)
+})
+
+test('once a compaction has made room, the next segment is prepared after all', async () => {
+  const host = await LogHost.start({ segmentBytes: 16_384 })
+  for (let index = 1; index <= 16; index++) await host.append(entries(index, '1', BODY))
+  assert.equal(host.log.status().segments, 2)
+  host.disk.capacityBytes = 40_000
+  for (let index = 17; index <= 26; index++) await host.append(entries(index, '1', BODY))
+  assert.equal(host.log.status().nextSegment, 'noSpace')
+  await host.run(host.log.compactTo(25, 1))
+  await host.append(entries(27, '1', BODY))
   assert.equal(host.log.status().nextSegment, 'preparing')
+  await host.world.advance(100)
+  assert.equal((await host.files('.new')).length, 1)
 })
 
 test('the next segment is prepared while the present one is filled, and unused ones go', async () => {
