@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [flags]`: runs one benchmark. Each file here answers one question. */
 import { UsageError } from '../src/cli/command-line.js'
+import { core } from './core.js'
 import { hotPath } from './hot-path.js'
 
 interface Benchmark {
@@ -8,6 +9,7 @@ interface Benchmark {
 }
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  core: { question: 'what does consensus itself cost, without disk and network?', run: core },
   'hot-path': { question: 'what does a put and a get of 128 B cost?', run: hotPath },
 }
 

@@ -14,7 +14,8 @@ export function stepCandidate(state: CoreState, message: Message): void {
     case 'heartbeat':
     case 'snapshot':
       state.becomeFollower(message.term, message.from)
-      return hearLeader(state, message)
+      hearLeader(state, message)
+      return
     case 'voteResponse':
       if (state.role === 'candidate') takeVote(state, message)
       return

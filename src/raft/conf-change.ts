@@ -42,7 +42,8 @@ export function decodeConfChange(bytes: Uint8Array): ConfChangeV2 | undefined {
   if (bytes.length === 0) return LEAVE_JOINT
   const data = asBuffer(bytes)
   const transition = TRANSITIONS[data[1] ?? -1]
-  if (data[0] !== VERSION || data.length < HEADER_BYTES || transition === undefined) return undefined
+  if (data[0] !== VERSION || data.length < HEADER_BYTES || transition === undefined)
+    return undefined
   const stepCount = data.readUInt16LE(2)
   const contextStart = HEADER_BYTES + stepCount * STEP_BYTES
   if (contextStart > data.length) return undefined

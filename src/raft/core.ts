@@ -12,39 +12,33 @@
 import { assert, unreachable } from '../base/assert.js'
 import { AppendTasks } from './append-tasks.js'
 import { ApplyQueue } from './apply-queue.js'
-import { stepCandidate } from './candidate.js'
-import { answerVote, campaign, isLoyal, tickElection } from './election.js'
-import { forgetLeader, stepFollower } from './follower.js'
+import { campaignOnRequest, tickElection } from './election.js'
+import { forgetLeader } from './follower.js'
 import {
-  advanceCommit,
-  abortTransfer,
   canSealReads,
   leaveJointIfDue,
   propose,
   readLocally,
-  releaseReads,
   sealReads,
   startTransfer,
-  stepLeader,
   tickLeader,
 } from './leader.js'
-import { changeConf } from './membership.js'
+import { applyConfChange } from './reconfigure.js'
 import {
-  broadcastAppend,
   fetchFailed,
-  otherPeer,
-  sendEntries,
+  peerUnreachable,
+  snapshotEnded,
+  snapshotStarted,
   takeFetched,
 } from './replication.js'
 import { CoreState } from './state.js'
+import { stepMessage } from './step.js'
 import {
-  type ConfChangeV2,
   type CoreInit,
   type CoreOptions,
   type CoreStatus,
   type Input,
   type LogIndex,
-  type Message,
   NONE,
   type NodeId,
   type ProposedEntry,
@@ -52,9 +46,25 @@ import {
   type Role,
   type SnapshotMeta,
   type Term,
-  type VoteMessage,
 } from './types.js'
 import { isAcceptable } from './validate.js'
+
+/** Inputs beside those that come with every turn of the driver. */
+type LocalInput = Exclude<
+  Input,
+  {
+    type:
+      | 'tick'
+      | 'receive'
+      | 'propose'
+      | 'readIndex'
+      | 'appendDone'
+      | 'applyDone'
+      | 'applyConfChange'
+      | 'entriesFetched'
+      | 'entriesUnavailable'
+  }
+>
 
 /** One node's part in the consensus. Synchronous; throws only InvariantError, after which it must not be used. */
 export class RaftCore {
@@ -98,56 +108,45 @@ export class RaftCore {
   /** Takes in one event. What follows from it is in the next `ready`. */
   step(input: Input): void {
     const state = this.#state
-    if (state.isHalted) return this.#refuse(input)
+    if (state.isHalted) {
+      this.#refuse(input)
+      return
+    }
     switch (input.type) {
       case 'tick':
         this.#applies.retry()
-        return state.role === 'leader' ? tickLeader(state) : tickElection(state)
+        if (state.role === 'leader') tickLeader(state)
+        else tickElection(state)
+        break
       case 'receive':
-        if (isAcceptable(input.message, state.id)) this.#stepMessage(input.message)
-        return
+        if (isAcceptable(input.message, state.id)) stepMessage(state, input.message)
+        break
       case 'propose':
-        return this.#propose(input.token, input.entries)
+        this.#propose(input.token, input.entries)
+        break
       case 'readIndex':
-        return this.#readIndex(input.token)
+        this.#readIndex(input.token)
+        break
       case 'appendDone':
-        return this.#appendDone(input.id)
+        this.#appendDone(input.id)
+        break
       case 'applyDone':
         this.#applies.done(input.index)
-        return leaveJointIfDue(state)
+        leaveJointIfDue(state)
+        break
       case 'applyConfChange':
-        return this.#applyConfChange(input.change)
+        applyConfChange(state, input.change)
+        break
       case 'entriesFetched':
         if (!this.#applies.fetched(input.id, input.entries)) {
           takeFetched(state, input.id, input.entries)
         }
-        return
+        break
       case 'entriesUnavailable':
         if (!this.#applies.fetchFailed(input.id)) fetchFailed(state, input.id, input.why)
-        return
-      case 'campaign':
-        return campaign(state, 'timeout')
-      case 'transferLeader':
-        return this.#transferLeader(input.to)
-      case 'forgetLeader':
-        if (state.role === 'follower') forgetLeader(state)
-        return
-      case 'compacted':
-        return state.log.compactTo(input.index)
-      case 'snapshotStarted':
-        return this.#snapshotStarted(input.peer, input.index)
-      case 'snapshotStatus':
-        return this.#snapshotEnded(input.peer, input.ok ? 'sent' : 'failed')
-      case 'unreachable':
-        return this.#unreachable(input.peer)
-      case 'peerDown':
-        return this.#peerDown(input.peer)
-      case 'clockGap':
-        return this.#clockGap()
-      case 'storageFailed':
-        return this.#halt()
+        break
       default:
-        return unreachable(input)
+        this.#stepLocal(input)
     }
   }
 
@@ -223,60 +222,42 @@ export class RaftCore {
     }
   }
 
-  /** The rules of terms, which come before those of roles (Raft §5.1; etcd-io/raft `Step`). */
-  #stepMessage(message: Message): void {
+  /** What comes up now and then. */
+  #stepLocal(input: LocalInput): void {
     const state = this.#state
-    if (isAnswer(message) && state.tracker.find(message.from) === undefined) return
-    // Proposals and read requests carry no term.
-    if (message.term > state.term) {
-      if (this.#isIgnoredFromFuture(message)) return
-      this.#enterTerm(message)
-    } else if (message.term < state.term && message.term !== 0) {
-      return this.#answerPast(message)
-    }
-    if (message.type === 'vote' || message.type === 'preVote') answerVote(state, message)
-    else if (state.role === 'leader') stepLeader(state, message)
-    else if (state.role === 'follower') stepFollower(state, message)
-    else stepCandidate(state, message)
-  }
-
-  /** A candidate of a later term does not disturb those who hear from a leader (thesis §4.2.3; trap T-28). */
-  #isIgnoredFromFuture(message: Message): boolean {
-    return isVote(message) && !message.transfer && isLoyal(this.#state)
-  }
-
-  #enterTerm(message: Message): void {
-    const state = this.#state
-    switch (message.type) {
-      case 'preVote':
-        // Only asked, nobody has entered that term.
-        return
-      case 'preVoteResponse':
-        // A grant is for the term we asked for; a refusal comes from a node that is really in it.
-        if (message.reject) state.becomeFollower(message.term, NONE)
-        return
-      case 'append':
-      case 'heartbeat':
-      case 'snapshot':
-        return state.becomeFollower(message.term, message.from)
+    switch (input.type) {
+      case 'campaign':
+        campaignOnRequest(state)
+        break
+      case 'transferLeader':
+        this.#transferLeader(input.to)
+        break
+      case 'forgetLeader':
+        if (state.role === 'follower') forgetLeader(state)
+        break
+      case 'compacted':
+        state.log.compactTo(input.index)
+        break
+      case 'snapshotStarted':
+        snapshotStarted(state, input.peer, input.index)
+        break
+      case 'snapshotStatus':
+        snapshotEnded(state, input.peer, input.ok ? 'sent' : 'failed')
+        break
+      case 'unreachable':
+        peerUnreachable(state, input.peer)
+        break
+      case 'peerDown':
+        this.#peerDown(input.peer)
+        break
+      case 'clockGap':
+        this.#clockGap()
+        break
+      case 'storageFailed':
+        this.#halt()
+        break
       default:
-        return state.becomeFollower(message.term, NONE)
-    }
-  }
-
-  #answerPast(message: Message): void {
-    const state = this.#state
-    const { checkQuorum, preVote } = state.options
-    const { id: from, term } = state
-    const to = message.from
-    if (message.type === 'append' || message.type === 'heartbeat') {
-      // A leader that is behind must hear of our term, or this node could never rejoin: with loyal voters it
-      // cannot be elected, and it does not take orders from the past (trap T-29).
-      if (!checkQuorum && !preVote) return
-      const answer = { index: 0, reject: false, hintIndex: 0, hintTerm: 0, session: 0 }
-      state.outbox.sendAfterAppend({ type: 'appendResponse', from, to, term, ...answer })
-    } else if (message.type === 'preVote') {
-      state.outbox.sendAfterAppend({ type: 'preVoteResponse', from, to, term, reject: true })
+        unreachable(input)
     }
   }
 
@@ -298,9 +279,10 @@ export class RaftCore {
 
   #readIndex(token: number): void {
     const state = this.#state
-    if (state.role === 'leader') return readLocally(state, token)
-    if (state.leader === NONE) return state.outbox.drop(token, 'notLeader', NONE)
-    if (!state.forwardedReads.add(token)) state.outbox.drop(token, 'overloaded', state.leader)
+    const { leader, outbox, role } = state
+    if (role === 'leader') readLocally(state, token)
+    else if (leader === NONE) outbox.drop(token, 'notLeader', NONE)
+    else if (!state.forwardedReads.add(token)) outbox.drop(token, 'overloaded', leader)
   }
 
   #hasReadsToSend(): boolean {
@@ -310,7 +292,10 @@ export class RaftCore {
 
   #sendReads(): void {
     const state = this.#state
-    if (state.role === 'leader') return sealReads(state)
+    if (state.role === 'leader') {
+      sealReads(state)
+      return
+    }
     const { id: from, leader: to, outbox } = state
     outbox.send({ type: 'readIndex', from, to, term: 0, context: state.forwardedReads.ask() })
   }
@@ -319,7 +304,7 @@ export class RaftCore {
     const { responses, term, flushed, snapshot } = this.#appends.done(id)
     // First this node's own votes and acknowledgements, then what is durable, as etcd-io/raft orders them.
     for (const message of responses) {
-      if (message.to === this.#state.id) this.#stepMessage(message)
+      if (message.to === this.#state.id) stepMessage(this.#state, message)
     }
     const { log } = this.#state
     // A write of an earlier term may have been replaced since; a later one covers what is left (trap T-9).
@@ -334,61 +319,11 @@ export class RaftCore {
     leaveJointIfDue(this.#state)
   }
 
-  /** Puts the changed configuration into force, on every node at the same entry. */
-  #applyConfChange(change: ConfChangeV2): void {
-    const state = this.#state
-    const { log, tracker } = state
-    const result = changeConf(tracker.conf, change)
-    // An invalid change is one on every node: each ignores it (trap T-55).
-    if ('refused' in result) return
-    tracker.switchTo(result.conf, result.fresh, Math.max(log.lastIndex, 1))
-    if (state.role !== 'leader') return
-    if (!tracker.isSelfVoter) {
-      if (state.options.stepDownOnRemoval) state.becomeFollower(state.term, NONE)
-      return
-    }
-    this.#leadNewConf()
-  }
-
-  /** Another quorum may mean that more is committed and confirmed, and there may be new nodes to be sent to. */
-  #leadNewConf(): void {
-    const state = this.#state
-    if (advanceCommit(state)) {
-      broadcastAppend(state)
-    } else {
-      for (const peer of state.tracker.peers) if (peer.id !== state.id) sendEntries(state, peer)
-    }
-    releaseReads(state)
-    const { transferTarget } = state
-    if (transferTarget !== NONE && !state.tracker.isVoter(transferTarget)) abortTransfer(state)
-  }
-
   #transferLeader(to: NodeId): void {
     const state = this.#state
-    if (state.role === 'leader') return startTransfer(state, to)
-    if (state.role !== 'follower' || state.leader === NONE) return
-    const { leader, term, outbox } = state
-    outbox.send({ type: 'transferLeader', from: to, to: leader, term })
-  }
-
-  #snapshotStarted(id: NodeId, index: LogIndex): void {
-    const peer = otherPeer(this.#state, id)
-    if (peer?.state === 'snapshot' && index >= peer.pendingSnapshot) peer.becomeSnapshot(index)
-  }
-
-  #snapshotEnded(id: NodeId, how: 'sent' | 'failed'): void {
-    const peer = otherPeer(this.#state, id)
-    if (peer?.state !== 'snapshot') return
-    // First: or it would be probed from behind a snapshot that never arrived (trap T-20).
-    if (how === 'failed') peer.pendingSnapshot = 0
-    peer.becomeProbe()
-    // The node's own answer, or that to a heartbeat, lets it go on.
-    peer.isFlowPaused = true
-  }
-
-  #unreachable(id: NodeId): void {
-    const peer = otherPeer(this.#state, id)
-    if (peer?.state === 'replicate') peer.becomeProbe()
+    const { leader, term, outbox, role } = state
+    if (role === 'leader') startTransfer(state, to)
+    else if (leader !== NONE) outbox.send({ type: 'transferLeader', from: to, to: leader, term })
   }
 
   /** The leader's connection broke: its process may be gone, so ask for an election early (design D12). */
@@ -435,18 +370,4 @@ export class RaftCore {
     this.#toldTerm = term
     return { role, leader, term }
   }
-}
-
-function isVote(message: Message): message is VoteMessage {
-  return message.type === 'vote' || message.type === 'preVote'
-}
-
-/** Whether `message` makes sense only from a member of this node's configuration. */
-function isAnswer({ type }: Message): boolean {
-  return (
-    type === 'appendResponse' ||
-    type === 'heartbeatResponse' ||
-    type === 'voteResponse' ||
-    type === 'preVoteResponse'
-  )
 }

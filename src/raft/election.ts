@@ -48,12 +48,19 @@ export function answerVote(state: CoreState, message: VoteMessage): void {
 /** Whether this node is loyal to a leader it heard from lately, so that it ignores candidates (thesis §4.2.3). */
 export function isLoyal(state: CoreState): boolean {
   const { checkQuorum, electionTicks } = state.options
+  if (state.loyalTicks > 0) return true
   return checkQuorum && state.leader !== NONE && state.electionElapsed < electionTicks
+}
+
+/** A campaign that is asked for. Under leases not by those whose loyalty a leader may count on. */
+export function campaignOnRequest(state: CoreState): void {
+  if (state.options.reads === 'safe' || !isLoyal(state)) campaign(state, 'timeout')
 }
 
 /** A tick of a node that does not lead. */
 export function tickElection(state: CoreState): void {
   state.electionElapsed++
+  if (state.loyalTicks > 0) state.loyalTicks--
   state.dropReads(state.forwardedReads.tick(state.options.electionTicks))
   if (!state.isPromotable || state.electionElapsed < state.electionTimeout) return
   state.electionElapsed = 0

@@ -72,7 +72,10 @@ export class EntryCache {
   }
 
   truncateFrom(from: LogIndex): void {
-    if (from < this.#firstIndex) return this.reset(from)
+    if (from < this.#firstIndex) {
+      this.reset(from)
+      return
+    }
     const length = this.#head + from - this.#firstIndex
     for (let i = length; i < this.#entries.length; i++) {
       this.#bytes -= entryBytes(this.#entries[i]!)

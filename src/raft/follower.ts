@@ -12,6 +12,7 @@ import {
   NONE,
   type SnapshotMessage,
   type SnapshotMeta,
+  type Term,
 } from './types.js'
 
 /** Handles a message of the present term. */
@@ -21,8 +22,8 @@ export function stepFollower(state: CoreState, message: Message): void {
     case 'heartbeat':
     case 'snapshot':
       // Two leaders in one term cannot be; what claims to come from a second one is not believed.
-      if (state.leader !== NONE && state.leader !== message.from) return
-      return hearLeader(state, message)
+      if (state.leader === NONE || state.leader === message.from) hearLeader(state, message)
+      return
     case 'readIndexResponse':
       if (message.from !== state.leader) return
       for (const token of state.forwardedReads.answered(message.context)) {
@@ -35,9 +36,11 @@ export function stepFollower(state: CoreState, message: Message): void {
       }
       return
     case 'forgetLeader':
-      return forgetLeader(state)
+      forgetLeader(state)
+      return
     case 'timeoutNow':
-      return campaign(state, 'transfer')
+      campaign(state, 'transfer')
+      return
     case 'propose':
       if (state.leader !== NONE && state.options.forwardProposals) {
         state.outbox.send({ ...message, to: state.leader })
@@ -54,7 +57,7 @@ export function stepFollower(state: CoreState, message: Message): void {
     case 'heartbeatResponse':
       return
     default:
-      return unreachable(message)
+      unreachable(message)
   }
 }
 
@@ -68,11 +71,13 @@ export function hearLeader(
   state.follow(message.from)
   switch (message.type) {
     case 'append':
-      return handleAppend(state, message)
+      handleAppend(state, message)
+      return
     case 'heartbeat':
-      return handleHeartbeat(state, message)
+      handleHeartbeat(state, message)
+      return
     case 'snapshot':
-      return handleSnapshot(state, message)
+      handleSnapshot(state, message)
   }
 }
 
@@ -85,16 +90,28 @@ export function forgetLeader(state: CoreState): void {
 function handleAppend(state: CoreState, message: AppendMessage): void {
   const { log } = state
   const { prevIndex, prevTerm, entries } = message
-  if (prevIndex < log.commitIndex) return acknowledge(state, message, log.commitIndex)
+  // Without a configuration the changes among the entries would start from nothing, and this node could come
+  // to think that it is alone. It refuses the very first position: that asks for a snapshot.
+  if (prevIndex === 0 && state.tracker.peers.length === 0) {
+    refuse(state, message)
+    return
+  }
+  if (prevIndex < log.commitIndex) {
+    // What is committed here is in every later leader's log; an answer would vouch for what is not.
+    if (!contradicts(state, prevIndex, prevTerm)) acknowledge(state, message, log.commitIndex)
+    return
+  }
   switch (log.append(prevIndex, prevTerm, entries)) {
     case 'appended': {
       const verified = prevIndex + entries.length
       // Only what this message has verified: there may be an unverified tail behind it (trap T-8).
       log.commitTo(Math.min(message.commit, verified))
-      return acknowledge(state, message, verified)
+      acknowledge(state, message, verified)
+      return
     }
     case 'mismatch':
-      return refuse(state, message)
+      refuse(state, message)
+      return
     case 'conflict':
       // No leader replaces a committed entry: the message is not what it claims to be.
       return
@@ -152,8 +169,16 @@ function handleHeartbeat(state: CoreState, message: HeartbeatMessage): void {
 
 function handleSnapshot(state: CoreState, message: SnapshotMessage): void {
   const { log } = state
+  const { index, term } = message.snapshot
+  if (index <= log.commitIndex && contradicts(state, index, term)) return
   const isRestored = restore(state, message.snapshot)
   acknowledge(state, message, isRestored ? log.lastIndex : log.commitIndex)
+}
+
+/** Whether a committed position is known to have another term than `term`: then one of the two logs is wrong. */
+function contradicts({ log }: CoreState, index: LogIndex, term: Term): boolean {
+  const known = log.termAt(index)
+  return known !== undefined && known !== term
 }
 
 /** Replaces log and configuration by those of a snapshot, when it is ahead of what is committed here. */

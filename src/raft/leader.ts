@@ -6,7 +6,13 @@ import { EMPTY } from '../base/bytes.js'
 import { decodeConfChange, leavesJoint } from './conf-change.js'
 import { changeConf, isJoint } from './membership.js'
 import type { Progress } from './progress.js'
-import { broadcastAppend, broadcastHeartbeat, sendAppend, sendEntries } from './replication.js'
+import {
+  broadcastAppend,
+  broadcastHeartbeat,
+  sendAppend,
+  sendEntries,
+  sendSnapshot,
+} from './replication.js'
 import type { CoreState } from './state.js'
 import {
   type AppendResponseMessage,
@@ -43,13 +49,17 @@ export function stepLeader(state: CoreState, message: Message): void {
       propose(state, message.entries)
       return
     case 'readIndex':
-      return readFor(state, message.from, message.context)
+      readFor(state, message.from, message.context)
+      return
     case 'appendResponse':
-      return handleAppendResponse(state, message)
+      handleAppendResponse(state, message)
+      return
     case 'heartbeatResponse':
-      return handleHeartbeatResponse(state, message)
+      handleHeartbeatResponse(state, message)
+      return
     case 'transferLeader':
-      return startTransfer(state, message.from)
+      startTransfer(state, message.from)
+      return
     case 'append':
     case 'heartbeat':
     case 'snapshot':
@@ -62,7 +72,7 @@ export function stepLeader(state: CoreState, message: Message): void {
     case 'readIndexResponse':
       return
     default:
-      return unreachable(message)
+      unreachable(message)
   }
 }
 
@@ -133,7 +143,10 @@ export function tickLeader(state: CoreState): void {
   if (state.electionElapsed >= options.electionTicks) {
     state.electionElapsed = 0
     // Without it a leader that is cut off would go on taking proposals that it can never commit.
-    if (options.checkQuorum && !tracker.checkQuorum()) return state.becomeFollower(state.term, NONE)
+    if (options.checkQuorum && !tracker.checkQuorum()) {
+      state.becomeFollower(state.term, NONE)
+      return
+    }
     if (state.transferTarget !== NONE) abortTransfer(state)
   }
   if (state.heartbeatElapsed >= options.heartbeatTicks) {
@@ -146,7 +159,10 @@ export function tickLeader(state: CoreState): void {
 export function startTransfer(state: CoreState, target: NodeId): void {
   const peer = state.tracker.find(target)
   if (peer === undefined || peer.isLearner || state.transferTarget === target) return
-  if (target === state.id) return abortTransfer(state)
+  if (target === state.id) {
+    abortTransfer(state)
+    return
+  }
   // It has one election timeout.
   state.electionElapsed = 0
   state.transferTarget = target
@@ -211,7 +227,10 @@ function handleAppendResponse(state: CoreState, message: AppendResponseMessage):
   if (!isOwn && message.session !== peer.session) return
   if (!message.reject && message.index > state.log.lastIndex) return
   peer.isRecentlyActive = true
-  if (message.reject) return isOwn ? undefined : backOff(state, peer, message)
+  if (message.reject) {
+    if (!isOwn) backOff(state, peer, message)
+    return
+  }
   const isRecovering = peer.state === 'probe' && peer.match === message.index
   if (!peer.matchTo(message.index) && !isRecovering) return
   takeMatch(state, peer)
@@ -230,9 +249,11 @@ function handleAppendResponse(state: CoreState, message: AppendResponseMessage):
 function takeMatch(state: CoreState, peer: Progress): void {
   switch (peer.state) {
     case 'probe':
-      return peer.becomeReplicate()
+      peer.becomeReplicate()
+      return
     case 'replicate':
-      return peer.inflights.freeTo(peer.match)
+      peer.inflights.freeTo(peer.match)
+      return
     case 'snapshot':
       // Whatever snapshot brought it there: from here on the log has all it needs.
       if (peer.match + 1 >= state.log.firstIndex) peer.becomeReplicate()
@@ -242,6 +263,11 @@ function takeMatch(state: CoreState, peer: Progress): void {
 /** The peer refused an append: go back to where the logs may agree, a whole term at a time (trap T-23). */
 function backOff(state: CoreState, peer: Progress, message: AppendResponseMessage): void {
   const { index: rejected, hintIndex, hintTerm } = message
+  if (rejected === 0) {
+    // Nothing comes before the first entry: the node lacks the configuration to begin with.
+    if (peer.state === 'probe' && peer.match === 0) sendSnapshot(state, peer)
+    return
+  }
   // The hint is where the peer's log has at most our term; ours may have at most theirs only further back.
   const hint = hintTerm > 0 ? state.log.lastIndexAtMost(hintIndex, hintTerm) : hintIndex
   if (!peer.backOff(rejected, hint)) return

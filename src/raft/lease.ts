@@ -2,6 +2,9 @@
  * The opt-in lease of a leader (thesis §6.4.1): for a while after a majority answered a heartbeat no other
  * leader can have been elected, because voters are loyal to a leader they heard from (checkQuorum).
  *
+ * Voters keep that loyalty through a restart (`loyalTicks`), give it up neither for a broken connection nor on
+ * request, and all nodes must have this setting for it to hold.
+ *
  * It is counted in ticks from the moment the heartbeat was *sent*, and is shorter than the voters' loyalty by
  * two ticks of phase (one on either side) and a tenth for drift. It is void after a stall of the event loop,
  * and for the rest of the term once a transfer was started: votes of a transfer ignore loyalty, and the

@@ -272,6 +272,7 @@ export class LogView {
     this.#cache.truncateFrom(from)
     this.#flushedIndex = Math.min(this.#flushedIndex, from - 1)
     this.#takenIndex = Math.min(this.#takenIndex, from - 1)
-    while (this.#confIndexes.length > 0 && this.#confIndexes.at(-1)! >= from) this.#confIndexes.pop()
+    while (this.#confIndexes.length > 0 && this.#confIndexes.at(-1)! >= from)
+      this.#confIndexes.pop()
   }
 }

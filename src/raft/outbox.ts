@@ -65,8 +65,8 @@ export class Outbox {
     this.#fetches.push(task)
   }
 
-  wantSnapshot(wanted: SnapshotWanted): void {
-    this.#snapshotsWanted.push(wanted)
+  wantSnapshot(wanted: Omit<SnapshotWanted, 'messagesBefore'>): void {
+    this.#snapshotsWanted.push({ ...wanted, messagesBefore: this.#messages.length })
   }
 
   get hasResponses(): boolean {

@@ -40,7 +40,7 @@ export class LeaderReads {
 
   /** Adds the reads of another node to the open round. */
   addFrom(asker: NodeId, context: number): void {
-    this.#askers.set(asker, Math.max(context, this.#askers.get(asker) ?? 0))
+    this.#askers.set(asker, context)
   }
 
   /** Whether a round waits to be confirmed and there is room for it. */
@@ -123,13 +123,10 @@ export class ForwardedReads {
     return context
   }
 
-  /** Takes the tokens that an answer to `context` serves. */
+  /** Takes the tokens that an answer to `context` serves: none when this start of the node did not ask that. */
   answered(context: number): readonly number[] {
-    const tokens: number[] = []
-    while (this.#asked.length > 0 && this.#asked[0]!.context <= context) {
-      tokens.push(...this.#asked.shift()!.tokens)
-    }
-    return tokens
+    const at = this.#asked.findIndex((asked) => asked.context === context)
+    return this.#asked.splice(0, at + 1).flatMap((asked) => asked.tokens)
   }
 
   /** Ages what was asked by a tick and takes the tokens older than `maxTicks`: question or answer were lost. */

@@ -73,6 +73,29 @@ export function fetchFailed(state: CoreState, id: number, why: 'compacted' | 're
   if (why === 'compacted' && peer.state === 'replicate') sendSnapshot(state, peer)
 }
 
+/** Takes in that a snapshot of the state at `index` is on its way to `id`. */
+export function snapshotStarted(state: CoreState, id: NodeId, index: LogIndex): void {
+  const peer = otherPeer(state, id)
+  if (peer?.state === 'snapshot' && index >= peer.pendingSnapshot) peer.becomeSnapshot(index)
+}
+
+/** Takes in how sending a snapshot to `id` ended. */
+export function snapshotEnded(state: CoreState, id: NodeId, how: 'sent' | 'failed'): void {
+  const peer = otherPeer(state, id)
+  if (peer?.state !== 'snapshot') return
+  // First: or it would be probed from behind a snapshot that never arrived (trap T-20).
+  if (how === 'failed') peer.pendingSnapshot = 0
+  peer.becomeProbe()
+  // The node's own answer, or that to a heartbeat, lets it go on.
+  peer.isFlowPaused = true
+}
+
+/** Takes in that messages to `id` are being lost. */
+export function peerUnreachable(state: CoreState, id: NodeId): void {
+  const peer = otherPeer(state, id)
+  if (peer?.state === 'replicate') peer.becomeProbe()
+}
+
 function send(state: CoreState, peer: Progress, what: 'evenEmpty' | 'entriesOnly'): boolean {
   const { log } = state
   if (log.termAt(peer.next - 1) === undefined) return sendSnapshot(state, peer)
@@ -141,10 +164,11 @@ function fetch(state: CoreState, peer: Progress): void {
   })
 }
 
-function sendSnapshot(state: CoreState, peer: Progress): boolean {
+/** Asks the driver for a snapshot to `peer`; false when that would be in vain now. */
+export function sendSnapshot(state: CoreState, peer: Progress): boolean {
   // No snapshot for a node that may be gone; its first answer to a heartbeat brings us back here.
   if (!peer.isRecentlyActive) return false
-  const atLeast = state.log.previous.index
+  const atLeast = Math.max(1, state.log.previous.index)
   peer.becomeSnapshot(atLeast)
   state.outbox.wantSnapshot({ peer: peer.id, atLeast, term: state.term, session: peer.session })
   return true
@@ -173,7 +197,7 @@ function fit(entries: readonly Entry[], maxBytes: number): readonly Entry[] {
 }
 
 /** The peer that a local input is about; undefined when it is not a member or this node does not lead. */
-export function otherPeer(state: CoreState, id: NodeId): Progress | undefined {
+function otherPeer(state: CoreState, id: NodeId): Progress | undefined {
   if (state.role !== 'leader' || id === state.id) return undefined
   return state.tracker.find(id)
 }

@@ -56,6 +56,11 @@ export class CoreState {
   pendingConfIndex: LogIndex = 0
   /** Bytes of data proposed by this leader and not applied yet. */
   uncommittedBytes = 0
+  /**
+   * Ticks for which a restarted node still keeps the loyalty that it may have shown before: a leader's lease
+   * counts on it. A node that was never in a term has shown none.
+   */
+  loyalTicks: number
   isHalted = false
   #timeoutDraws = 0
   #hurryTicks = 0
@@ -72,6 +77,7 @@ export class CoreState {
     this.lease = new Lease(options.electionTicks)
     this.term = init.hardState.term
     this.vote = init.hardState.vote
+    this.loyalTicks = options.reads === 'lease' && this.term > 0 ? options.electionTicks : 0
     this.becomeFollower(this.term, NONE)
   }
 

@@ -111,8 +111,11 @@ export class TermIndex {
   checkInvariants(): void {
     for (let i = 0; i < this.#starts.length; i++) {
       const start = this.#starts[i]!
-      const expected = i === 0 ? this.#previous.index + 1 : Math.max(start, this.#starts[i - 1]! + 1)
-      assert(start === expected && start <= this.#lastIndex, 'runs of terms out of order', { start })
+      const expected =
+        i === 0 ? this.#previous.index + 1 : Math.max(start, this.#starts[i - 1]! + 1)
+      assert(start === expected && start <= this.#lastIndex, 'runs of terms out of order', {
+        start,
+      })
       const before = i === 0 ? this.#previous.term : this.#terms[i - 1]! + 1
       assert(this.#terms[i]! >= before, 'terms out of order', { start, term: this.#terms[i] })
     }

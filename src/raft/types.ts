@@ -316,6 +316,8 @@ export interface SnapshotWanted {
   readonly term: Term
   /** To be put into the SnapshotMessage. */
   readonly session: number
+  /** How many of `messages` in the same ready come before it. */
+  readonly messagesBefore: number
 }
 
 /** A proposal or read that was not taken; nothing happened. */

@@ -13,7 +13,10 @@ test('three cores elect a leader, replicate, commit and apply in order', () => {
     assert.equal(t.log(id), '1: 1:a 1:b 1:c')
     assert.equal(t.node(id).disk.applied, 4)
   }
-  assert.deepEqual(t.node(1).proposed.map(({ index }) => index), [2, 3])
+  assert.deepEqual(
+    t.node(1).proposed.map(({ index }) => index),
+    [2, 3],
+  )
 })
 
 test('a read is served on leader and follower at the commit index', () => {

@@ -12,11 +12,14 @@ import assert from 'node:assert/strict'
 import { decodeConfChange, encodeConfChange } from '../../src/raft/conf-change.js'
 import { RaftCore } from '../../src/raft/core.js'
 import type {
+  AppendMessage,
+  AppendResponseMessage,
   AppendTask,
   ConfChangeStep,
   ConfChangeV2,
   ConfState,
   ConfTransition,
+  CoreInit,
   CoreOptions,
   Dropped,
   Entry,
@@ -105,10 +108,32 @@ export interface Durable {
   applied: LogIndex
 }
 
+/** The core under test: the real one, or one with a planted bug. */
+export type CoreClass = new (options: CoreOptions, init: CoreInit) => RaftCore
+
+/** How a cluster's drivers and disks behave; the defaults are what src/member promises. */
+export interface DriverOptions {
+  readonly coreClass: CoreClass
+  /** 'early' plants a bug: answers leave when a write is handed out, not when it is durable. */
+  readonly answers: 'afterWrite' | 'early'
+  /** 'early' plants a bug: the core hears that a write is durable before it is. */
+  readonly appendDone: 'afterWrite' | 'early'
+  /** How many entries a starting core is given; it must fetch the others. */
+  readonly tailMax: number
+}
+
+const DRIVER: DriverOptions = {
+  coreClass: RaftCore,
+  answers: 'afterWrite',
+  appendDone: 'afterWrite',
+  tailMax: Number.POSITIVE_INFINITY,
+}
+
 /** A node: a core, its disk and its driver. */
 export class Node {
   readonly id: NodeId
   readonly options: Omit<CoreOptions, 'id'>
+  readonly driver: DriverOptions
   readonly disk: Durable
   core: RaftCore
   /** Writes handed out and not durable. */
@@ -122,10 +147,11 @@ export class Node {
   isDiskHeld = false
   starts = 0
 
-  constructor(id: NodeId, disk: Durable, options: Omit<CoreOptions, 'id'>) {
+  constructor(id: NodeId, disk: Durable, options: Omit<CoreOptions, 'id'>, driver: DriverOptions) {
     this.id = id
     this.disk = disk
     this.options = options
+    this.driver = driver
     this.core = this.start()
   }
 
@@ -142,8 +168,10 @@ export class Node {
       id: this.id,
       seed: this.options.seed + 1000 * this.id + this.starts,
     }
-    const init = { hardState, conf, previous, lastIndex, terms, tail: this.disk.entries, applied }
-    this.core = new RaftCore(options, init)
+    const kept = Math.min(this.driver.tailMax, this.disk.entries.length)
+    const tail = this.disk.entries.slice(this.disk.entries.length - kept)
+    const init = { hardState, conf, previous, lastIndex, terms, tail, applied }
+    this.core = new this.driver.coreClass(options, init)
     return this.core
   }
 
@@ -175,12 +203,19 @@ export class Cluster {
   readonly nodes: Map<NodeId, Node> = new Map()
   readonly oracle: Oracle = new Oracle()
   messages: Message[] = []
+  readonly #driver: DriverOptions
   /** Side of a partition per node; messages between sides are lost. */
   #sides: Map<NodeId, number> = new Map()
   #tokens = 0
+  /** What was committed when each read was asked for. */
+  readonly #readFloors: Map<number, LogIndex> = new Map()
+
+  constructor(driver: Partial<DriverOptions> = {}) {
+    this.#driver = { ...DRIVER, ...driver }
+  }
 
   add(id: NodeId, disk: Durable, options: Omit<CoreOptions, 'id'>): Node {
-    const node = new Node(id, disk, options)
+    const node = new Node(id, disk, options, this.#driver)
     this.nodes.set(id, node)
     return node
   }
@@ -243,6 +278,7 @@ export class Cluster {
 
   read(id: NodeId): number {
     const token = ++this.#tokens
+    this.#readFloors.set(token, this.oracle.commitIndex)
     this.core(id).step({ type: 'readIndex', token })
     return token
   }
@@ -261,21 +297,31 @@ export class Cluster {
     const node = this.node(id)
     if (!node.core.hasReady()) return undefined
     const ready = node.core.ready()
-    if (ready.append !== undefined) node.writes.push(ready.append)
+    if (ready.append !== undefined) this.#write(node, ready.append)
     this.messages.push(...ready.messages)
     node.fetches.push(...ready.fetches)
+    for (const { token, index } of ready.reads) {
+      const floor = this.#readFloors.get(token) ?? 0
+      assert.ok(index >= floor, `R12: read ${token} at ${index} misses the commit of ${floor}`)
+    }
     node.reads.push(...ready.reads)
     node.dropped.push(...ready.dropped)
     node.proposed.push(...ready.proposed)
     if (ready.apply !== undefined) this.#apply(node, ready.apply.entries)
     for (const { peer, term, session } of ready.snapshotsWanted) {
-      const { conf, applied } = node.disk
-      const at = applied === node.disk.previous.index ? node.disk.previous : node.entryAt(applied)!
-      const snapshot: SnapshotMeta = { index: at.index, term: at.term, conf }
+      const snapshot = this.snapshotOf(id)
       this.messages.push({ type: 'snapshot', from: id, to: peer, term, snapshot, session })
     }
     this.check()
     return ready
+  }
+
+  /** The state of a node's machine as a snapshot. */
+  snapshotOf(id: NodeId): SnapshotMeta {
+    const node = this.node(id)
+    const { applied, conf, previous } = node.disk
+    const { index, term } = applied === previous.index ? previous : node.entryAt(applied)!
+    return { index, term, conf }
   }
 
   /** Makes the oldest write of `id` durable and sends what waited for it. */
@@ -284,12 +330,15 @@ export class Cluster {
     const task = node.writes.shift()
     if (task === undefined) return false
     node.persist(task)
-    this.messages.push(...task.responses.filter((message) => message.to !== id))
-    node.core.step({ type: 'appendDone', id: task.id })
+    if (node.driver.answers === 'afterWrite') this.#answer(node, task)
+    if (node.driver.appendDone === 'afterWrite') {
+      node.core.step({ type: 'appendDone', id: task.id })
+    }
     this.check()
     return true
   }
 
+  /** Answers the oldest fetch of `id` from its disk. */
   answerFetch(id: NodeId): boolean {
     const node = this.node(id)
     const task = node.fetches.shift()
@@ -314,11 +363,32 @@ export class Cluster {
     return true
   }
 
+  /** Delivers the messages that `wanted` picks, oldest first, and leaves the others on their way. */
+  deliverWhere(wanted: (message: Message) => boolean): void {
+    const taken = this.messages.filter(wanted)
+    this.messages = this.messages.filter((message) => !wanted(message))
+    for (const message of taken) this.deliver(message)
+  }
+
+  /** Loses everything that is on its way. */
+  loseAll(): void {
+    for (const message of this.messages.splice(0)) this.lose(message)
+  }
+
   deliver(message: Message): void {
     const node = this.nodes.get(message.to)
-    if (node === undefined || !node.isUp || this.isCut(message.from, message.to)) return
+    if (node === undefined || !node.isUp || this.isCut(message.from, message.to)) {
+      this.lose(message)
+      return
+    }
     node.core.step({ type: 'receive', message })
+    if (message.type === 'snapshot') this.#reportSnapshot(message, true)
     this.check()
+  }
+
+  /** A message does not arrive; of a snapshot its sender learns. */
+  lose(message: Message): void {
+    if (message.type === 'snapshot') this.#reportSnapshot(message, false)
   }
 
   /** Lets everything happen until nothing is left to do, without time passing. */
@@ -368,7 +438,9 @@ export class Cluster {
   /** The durable log of `id` as `term:data` words. */
   log(id: NodeId): string {
     return this.node(id)
-      .disk.entries.map((entry) => `${entry.term}:${entry.kind === 'normal' ? text(entry) : 'conf'}`)
+      .disk.entries.map(
+        (entry) => `${entry.term}:${entry.kind === 'normal' ? text(entry) : 'conf'}`,
+      )
       .join(' ')
   }
 
@@ -376,14 +448,35 @@ export class Cluster {
     this.oracle.check(this)
   }
 
+  #write(node: Node, task: AppendTask): void {
+    node.writes.push(task)
+    if (node.driver.answers === 'early') this.#answer(node, task)
+    if (node.driver.appendDone === 'early') {
+      node.core.step({ type: 'appendDone', id: task.id })
+    }
+  }
+
+  #answer(node: Node, task: AppendTask): void {
+    this.messages.push(...task.responses.filter((message) => message.to !== node.id))
+  }
+
+  #reportSnapshot({ from, to: peer }: Message, ok: boolean): void {
+    const sender = this.nodes.get(from)
+    if (sender?.isUp === true) sender.core.step({ type: 'snapshotStatus', peer, ok })
+  }
+
   #apply(node: Node, list: readonly Entry[]): void {
     for (const entry of list) {
       assert.equal(entry.index, node.disk.applied + 1, 'applied out of order')
-      assert.deepEqual(node.entryAt(entry.index), entry, 'applied before it was durable (T-6)')
-      this.oracle.applied(this, node, entry)
+      // A driver that lies about its disk is for others to find out.
+      if (node.driver.appendDone === 'afterWrite') {
+        assert.deepEqual(node.entryAt(entry.index), entry, 'applied before it was durable (T-6)')
+      }
+      this.oracle.applied(entry)
       if (entry.kind !== 'normal') {
         node.core.step({ type: 'applyConfChange', change: decodeConfChange(entry.data)! })
         node.disk.conf = node.core.status().conf
+        this.check()
       }
       node.disk.applied = entry.index
     }
@@ -392,9 +485,13 @@ export class Cluster {
 }
 
 /** `count` voters with empty logs. */
-export function cluster(count: number, options: Partial<CoreOptions> = {}): Cluster {
+export function cluster(
+  count: number,
+  options: Partial<CoreOptions> = {},
+  driver: Partial<DriverOptions> = {},
+): Cluster {
   const ids = Array.from({ length: count }, (_, i) => i + 1)
-  const result = new Cluster()
+  const result = new Cluster(driver)
   for (const id of ids) result.add(id, emptyDisk(conf(...ids)), { ...TEST_OPTIONS, ...options })
   return result
 }
@@ -413,9 +510,10 @@ export function emptyDisk(members: ConfState): Durable {
 export function clusterWithLogs(
   logs: readonly string[],
   options: Partial<CoreOptions> = {},
+  driver: Partial<DriverOptions> = {},
 ): Cluster {
   const ids = logs.map((_, i) => i + 1)
-  const result = new Cluster()
+  const result = new Cluster(driver)
   logs.forEach((words, i) => {
     const disk = emptyDisk(conf(...ids))
     disk.entries = entries(1, words)
@@ -423,4 +521,81 @@ export function clusterWithLogs(
     result.add(i + 1, disk, { ...TEST_OPTIONS, ...options })
   })
   return result
+}
+
+/** One node of a configuration of `members` voters, without the others: their messages come from the test. */
+export function lone(
+  members: number,
+  log: string,
+  options: Partial<CoreOptions> = {},
+): { readonly t: Cluster; readonly core: RaftCore } {
+  const disk = emptyDisk(conf(...Array.from({ length: members }, (_, i) => i + 1)))
+  disk.entries = entries(1, log)
+  disk.hardState = { term: disk.entries.at(-1)?.term ?? 0, vote: 0, commit: 0 }
+  const t = new Cluster()
+  const { core } = t.add(1, disk, { ...TEST_OPTIONS, ...options })
+  return { t, core }
+}
+
+/** Lets a lone node do all it can, and takes the messages it sent. */
+export function sent(t: Cluster): Message[] {
+  for (let isBusy = true; isBusy; ) {
+    isBusy = t.pump(1) !== undefined
+    while (t.flush(1)) isBusy = true
+    while (t.answerFetch(1)) isBusy = true
+  }
+  return t.messages.splice(0)
+}
+
+/** An append of `from` to node 1. */
+export function append(
+  from: NodeId,
+  term: number,
+  prev: string,
+  words: string,
+  commit: LogIndex,
+): AppendMessage {
+  const [prevTerm, prevIndex] = prev.split('/').map(Number) as [number, number]
+  const list = entries(prevIndex + 1, words)
+  return {
+    type: 'append',
+    from,
+    to: 1,
+    term,
+    prevIndex,
+    prevTerm,
+    entries: list,
+    commit,
+    session: 1,
+  }
+}
+
+/** The answer of `from` to an append of node 1. */
+export function appendResponse(
+  from: NodeId,
+  term: number,
+  index: LogIndex,
+  session: number,
+): AppendResponseMessage {
+  const rest = { reject: false, hintIndex: 0, hintTerm: 0, session }
+  return { type: 'appendResponse', from, to: 1, term, index, ...rest }
+}
+
+/** Makes node 1 the leader of the next term, with votes from `voters`. */
+export function win(t: Cluster, ...voters: NodeId[]): void {
+  const core = t.core(1)
+  core.step({ type: 'campaign' })
+  sent(t)
+  for (const from of voters) {
+    t.receive({ type: 'voteResponse', from, to: 1, term: core.term, reject: false })
+  }
+  assert.equal(core.role, 'leader')
+}
+
+/** The session of node 1's replication to `peer`. */
+export function sessionOf(t: Cluster, peer: NodeId): number {
+  return t
+    .core(1)
+    .status()
+    .peers.find(({ id }) => id === peer)!.session
 }
