@@ -300,10 +300,7 @@ export class Cluster {
     if (ready.append !== undefined) this.#write(node, ready.append)
     this.messages.push(...ready.messages)
     node.fetches.push(...ready.fetches)
-    for (const { token, index } of ready.reads) {
-      const floor = this.#readFloors.get(token) ?? 0
-      assert.ok(index >= floor, `R12: read ${token} at ${index} misses the commit of ${floor}`)
-    }
+    for (const read of ready.reads) this.checkRead(read)
     node.reads.push(...ready.reads)
     node.dropped.push(...ready.dropped)
     node.proposed.push(...ready.proposed)
@@ -433,6 +430,12 @@ export class Cluster {
     node.disk.previous = { index, term: last.term }
     node.core.step({ type: 'compacted', index })
     this.check()
+  }
+
+  /** R12: a read sees at least what was committed when it was asked for. */
+  checkRead({ token, index }: ReadState): void {
+    const floor = this.#readFloors.get(token) ?? 0
+    assert.ok(index >= floor, `R12: read ${token} at ${index} misses the commit of ${floor}`)
   }
 
   /** The durable log of `id` as `term:data` words. */

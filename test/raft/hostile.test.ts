@@ -4,34 +4,13 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Message } from '../../src/raft/types.js'
 import { append, cluster, lone, sent } from './harness.js'
+import { copyOf, mutate } from './mutation.js'
 
 /** Numbers that are wrong, or right by chance. */
 const number = fc.oneof(
   fc.nat(12),
   fc.constantFrom(-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 52, 2 ** 52 + 1),
 )
-
-/** Puts `value` into the `at`-th number of `message`, also inside lists; false when it has no number. */
-function mutate(message: object, at: number, value: number): boolean {
-  const places: [object, string][] = []
-  const visit = (node: object) => {
-    for (const [key, field] of Object.entries(node)) {
-      if (field instanceof Uint8Array) continue
-      if (typeof field === 'number') places.push([node, key])
-      else if (typeof field === 'object' && field !== null) visit(field)
-    }
-  }
-  visit(message)
-  const place = places[at % Math.max(1, places.length)]
-  if (place === undefined) return false
-  Reflect.set(place[0], place[1], value)
-  return true
-}
-
-/** A deep copy that keeps bytes as bytes. */
-function copy(message: Message): Message {
-  return structuredClone(message)
-}
 
 test('T-70 mutated copies of real messages break no invariant of any node', () => {
   let mutated = 0
@@ -57,7 +36,7 @@ test('T-70 mutated copies of real messages break no invariant of any node', () =
           }
           const original = t.messages[which % Math.max(1, t.messages.length)]
           if (original !== undefined) {
-            const lie = copy(original)
+            const lie = copyOf(original)
             if (mutate(lie, at, value)) mutated++
             for (const { core } of t.up) core.step({ type: 'receive', message: lie })
           }
