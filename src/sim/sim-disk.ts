@@ -418,7 +418,7 @@ class MountedDisk implements Disk {
   }
 
   #alive<T>(call: () => Promise<T>): Promise<T> {
-    return this.#isAlive() ? call() : new Promise(() => {})
+    return this.#isAlive() ? call() : never()
   }
 }
 
@@ -505,7 +505,8 @@ class SimFile implements DiskFile {
     parts: readonly Uint8Array[] | undefined,
     effect: (change: PendingChange) => void,
   ): Promise<void> {
-    this.#throwUnusable()
+    if (this.#host.isDead()) return never()
+    this.#throwIfClosed()
     const change = this.#inode.begin(position, parts)
     return this.#use(operation, () => effect(change))
   }
@@ -536,12 +537,14 @@ class SimFile implements DiskFile {
     if (failure !== undefined) throw failure
   }
 
-  #throwUnusable(): void {
-    if (this.#isClosed || this.#host.isDead()) throw systemError('EBADF', this.#inode.path)
+  #throwIfClosed(): void {
+    if (this.#isClosed) throw systemError('EBADF', this.#inode.path)
   }
 
   async #use<T>(operation: DiskOperation, effect: () => T): Promise<T> {
-    this.#throwUnusable()
+    // What a process still does in the turn of its death reaches nobody: not even a failure comes back.
+    if (this.#host.isDead()) return never()
+    this.#throwIfClosed()
     this.#underWay++
     try {
       return await this.#host.operate(operation, effect)
@@ -555,6 +558,11 @@ class SimFile implements DiskFile {
 function applyName(names: Map<string, SimInode>, change: NameChange): void {
   if (change.from !== undefined) names.delete(change.from)
   if (change.to !== undefined) names.set(change.to, change.inode)
+}
+
+/** What a dead process waits for. */
+function never<T>(): Promise<T> {
+  return new Promise(() => {})
 }
 
 function systemError(code: string, path: string): Error {

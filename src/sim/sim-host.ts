@@ -12,12 +12,13 @@ import type { SimWorld } from './world.js'
 /** A machine with a disk and at most one process at a time. */
 export class SimHost {
   readonly name: string
-  readonly disk: SimDisk
-  readonly databases: SimDatabases
+  disk: SimDisk
+  databases: SimDatabases
   readonly #world: SimWorld
   readonly #network: SimNetwork
   #time: SimTime
   #lives = 0
+  #rate = 1
 
   constructor(world: SimWorld, network: SimNetwork, name: string) {
     this.name = name
@@ -31,13 +32,43 @@ export class SimHost {
   /** The environment of a new process: its chance is its own, also after a graceful end of the last one. */
   boot(): Env {
     this.#lives++
+    const time = this.#time
+    const deliver = (callback: () => void) => time.deliver(callback)
+    this.disk.deliver = deliver
+    this.databases.deliver = deliver
     return {
-      disk: this.disk,
+      disk: this.disk.mount(),
       databases: this.databases,
-      network: this.#network.host(this.name, this.#time),
-      time: this.#time,
+      network: this.#network.host(this.name, time),
+      time,
       random: new SimRandom(this.#world, `${this.name}/${this.#lives}`),
     }
+  }
+
+  /** The process stands still, and nothing reaches it, until `resume`. */
+  pause(): void {
+    this.#time.pause()
+  }
+
+  resume(): void {
+    this.#time.resume()
+  }
+
+  /** The clocks of this and every later process run `rate` times as fast as the world's. */
+  drift(rate: number): void {
+    this.#rate = rate
+    this.#time.drift(rate)
+  }
+
+  /** The wall clock of the process jumps by `ms`. */
+  stepWall(ms: number): void {
+    this.#time.stepWall(ms)
+  }
+
+  /** Puts an empty disk into the machine, whose process has been ended. */
+  wipe(): void {
+    this.disk = new SimDisk(this.#world, this.name, {})
+    this.databases = new SimDatabases(this.#world, this.name)
   }
 
   /** Ends the process as kill -9 does: what it wrote is there, synced or not. */
@@ -60,5 +91,6 @@ export class SimHost {
   #endTime(): void {
     this.#time.kill()
     this.#time = new SimTime(this.#world)
+    this.#time.drift(this.#rate)
   }
 }

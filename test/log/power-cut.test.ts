@@ -91,7 +91,7 @@ async function assertRecoveryMayFail(image: DiskImage, found: LogModel): Promise
 }
 
 for (const seed of [1, 2, 3]) {
-  test(`T-4, T-5, T-36: at every power cut all that was acknowledged is there, and no more (seed ${seed})`, async (t) => {
+  test(`T-4, T-5, T-36: every power cut leaves all that was acknowledged, and no more (seed ${seed})`, async (t) => {
     const host = new LogHost(seed, OPTIONS)
     const workload = new Workload(await host.open(), EMPTY_LOG)
     const observe = () => ({ from: workload.acknowledged, to: workload.states.length })
