@@ -5,16 +5,21 @@ import { Packr } from 'msgpackr'
 import { DecodeError } from '../../src/wire/command.js'
 import { decodeAnswer, decodeCall, encodeAnswer, encodeCall } from '../../src/wire/envelope.js'
 
-const plain = fc.letrec((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    fc.constantFrom<unknown>(null, undefined, true, false, 0, -1, 1.5, 2 ** 31, 2 ** 40),
-    fc.string(),
-    fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
-    fc.array(tie('value'), { maxLength: 4 }),
-    fc.dictionary(fc.string({ maxLength: 5 }), tie('value'), { maxKeys: 4, noNullPrototype: true }),
-  ),
-})).value.filter((value) => !JSON.stringify(value ?? null).includes('__proto__'))
+const plain = fc
+  .letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.constantFrom<unknown>(null, undefined, true, false, 0, -1, 1.5, 2 ** 31, 2 ** 40),
+      fc.string(),
+      fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+      fc.array(tie('value'), { maxLength: 4 }),
+      fc.dictionary(fc.string({ maxLength: 5 }), tie('value'), {
+        maxKeys: 4,
+        noNullPrototype: true,
+      }),
+    ),
+  }))
+  .value.filter((value) => !JSON.stringify(value ?? null).includes('__proto__'))
 
 const call = (params: unknown): Buffer => Buffer.from(encodeCall({ id: 1, method: 'm', params }))
 
@@ -37,7 +42,10 @@ test('an error keeps its code, message, outcome and whether to try again', () =>
     outcome: 'none',
     retryable: true,
   } as const
-  assert.deepEqual(decodeAnswer(Buffer.from(encodeAnswer(7, { error }))), { id: 7, result: { error } })
+  assert.deepEqual(decodeAnswer(Buffer.from(encodeAnswer(7, { error }))), {
+    id: 7,
+    result: { error },
+  })
 })
 
 test('an error that does not say its outcome is of unknown outcome', () => {

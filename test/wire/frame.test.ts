@@ -100,6 +100,11 @@ test('what was taken stays as it is while further frames are pushed', () => {
     copies.push(...parts.map((part) => Buffer.from(part)))
   }
   assert.deepEqual(Buffer.concat(taken), Buffer.concat(copies))
+  const frames = read([Buffer.concat([encodePreamble(), ...taken])])
+  assert.deepEqual(
+    frames.map((frame) => frame.body[999]),
+    Array.from({ length: 200 }, (_, i) => i),
+  )
 })
 
 test('queuedBytes counts what was pushed and not taken', () => {

@@ -29,14 +29,17 @@ const hello: fc.Arbitrary<Hello> = record({
   to: fc.maxSafeNat(),
   memberId,
   nonce: fixed(16),
+  incarnation: fixed(8).map((bytes) => bytes.toString('hex')),
+  priority: fc.integer({ min: -100, max: 100 }),
+  address: fc.constantFrom('', '127.0.0.1:7101', 'unix:/run/ä.sock'),
 })
 
 test('hello, challenge and refusal read back are what was written', () => {
   fc.assert(
     fc.property(hello, fc.maxSafeNat(), (written, node) => {
       assert.deepEqual(decodeHello(encodeHello(written)), written)
-      const { clusterId, memberId, nonce } = written
-      const challenge = { clusterId, memberId, nonce, node }
+      const { clusterId, memberId, nonce, incarnation } = written
+      const challenge = { clusterId, memberId, nonce, node, incarnation }
       assert.deepEqual(decodeChallenge(encodeChallenge(challenge)), challenge)
     }),
   )
@@ -59,11 +62,15 @@ test('any other bytes are a DecodeError or harmless', () => {
   )
 })
 
-test('a hello with a member id beyond its bound is refused', () => {
-  const longest = { ...fc.sample(hello, 1)[0]!, memberId: 'm'.repeat(256) }
-  assert.equal(decodeHello(encodeHello(longest)).memberId.length, 256)
-  const body = encodeHello({ ...longest, memberId: 'm'.repeat(257) })
-  assert.throws(() => decodeHello(body), DecodeError)
+test('a hello with a member id or an address beyond its bound is refused, and the longest fits', () => {
+  const sample = fc.sample(hello, 1)[0]!
+  const longest = { ...sample, memberId: 'm'.repeat(256), address: 'a'.repeat(512) }
+  const body = encodeHello(longest)
+  assert.deepEqual(decodeHello(body), longest)
+  assert.ok(body.length <= HANDSHAKE_BYTES_MAX)
+  for (const beyond of [{ memberId: 'm'.repeat(257) }, { address: 'a'.repeat(513) }]) {
+    assert.throws(() => decodeHello(encodeHello({ ...longest, ...beyond })), DecodeError)
+  }
 })
 
 test('a refusal with a long message is cut to what a handshake frame may carry', () => {

@@ -17,7 +17,10 @@ const number = fc.oneof(fc.constantFrom(0, 1, 2 ** 32 - 1, 2 ** 32, MAX), fc.max
 const positive = number.map((n) => Math.max(n, 1))
 const data = fc.oneof(
   { weight: 5, arbitrary: fc.uint8Array({ maxLength: 40 }) },
-  { weight: 1, arbitrary: fc.constantFrom(LARGE - 1, LARGE, LARGE + 1).map((n) => Buffer.alloc(n, n)) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(LARGE - 1, LARGE, LARGE + 1).map((n) => Buffer.alloc(n, n)),
+  },
 )
 const proposed: fc.Arbitrary<ProposedEntry> = record({
   kind: fc.constantFrom('normal', 'confChange', 'confChangeV2'),
@@ -216,7 +219,10 @@ test('a number beyond the safe integers is refused (T-70: term 2^53)', () => {
   body.writeUInt16LE(0x20, 24)
   refused(body, /safe integers/)
   const append = bytesOf({ ...appendOf('3 3', 3), prevIndex: MAX - 2, entries: [] })
-  refused(Buffer.concat([append.subarray(0, 58), bytesOf(appendOf('3 3 3', 3)).subarray(58)]), /index/)
+  refused(
+    Buffer.concat([append.subarray(0, 58), bytesOf(appendOf('3 3 3', 3)).subarray(58)]),
+    /index/,
+  )
 })
 
 test('a message that belongs to a term is refused without one: term 0 marks local messages (T-70)', () => {
