@@ -13,8 +13,17 @@ export type {
   WriteOptions,
 } from './store/access.js'
 export type { Key, KeyEncoding, ValueEncoding } from './store/encoding.js'
+export type {
+  AddOptions,
+  ChangeOptions,
+  ChangeResult,
+  Members,
+  MembersOptions,
+  Replacement,
+} from './store/members.js'
 export type { OpenOptions } from './store/open-options.js'
 export { Session } from './store/session.js'
 export type { StoreEvents } from './store/store.js'
 export { Store } from './store/store.js'
 export type { WriteResult } from './store/write-pipeline.js'
+export type { ListedMember, MemberPart, Membership } from './wire/membership.js'

@@ -47,6 +47,16 @@ export type StoreErrorCode =
   | 'QUORATE_UNAUTHORIZED'
   /** The address could not be listened on or connected to. */
   | 'QUORATE_NETWORK'
+  /** The name is a member's, or was one's: names are never used again. */
+  | 'QUORATE_MEMBER_EXISTS'
+  /** No member has this name. */
+  | 'QUORATE_NO_MEMBER'
+  /** The membership is not what `expectConfIndex` says any more: look at it again. */
+  | 'QUORATE_CONF_CHANGED'
+  /** A member or the cluster is not in the state that the call needs; the message says what is missing. */
+  | 'QUORATE_NOT_READY'
+  /** This member was removed from the cluster: its calls end, for good. */
+  | 'QUORATE_REMOVED'
 
 /**
  * What became of a write that failed: `none`, it certainly did not and will not happen; `unknown`, it may have

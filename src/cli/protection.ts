@@ -1,6 +1,7 @@
 /** The flags that name certificates and secrets, the same for every command; and reading the files they name. */
 import { readFile } from 'node:fs/promises'
 import type { TlsOptions } from '../index.js'
+import type { Protection } from '../transport/protection.js'
 import { UsageError } from './command-line.js'
 
 /** Files of a certificate, its key and the authority that all members and clients trust. */
@@ -37,6 +38,20 @@ export function tlsFilesOf(
     throw new UsageError('TLS needs all three: --tls-cert, --tls-key, --tls-ca')
   }
   return { cert, key, ca }
+}
+
+/** Reads what the flags name. */
+export async function readProtection(
+  flags: {
+    readonly [flag in keyof typeof PROTECTION_FLAGS]?: string | undefined
+  },
+): Promise<Protection> {
+  const tls = tlsFilesOf(flags)
+  const secretFile = flags['secret-file']
+  return {
+    tls: tls === undefined ? undefined : await readTls(tls),
+    secret: secretFile === undefined ? undefined : Buffer.from(await readSecret(secretFile)),
+  }
 }
 
 /** Reads the three files. */

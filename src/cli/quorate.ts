@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { StoreError } from '../index.js'
 import { UsageError } from './command-line.js'
 import { DEMO_HELP, demo } from './demo/demo.js'
+import { MEMBERS_HELP, members } from './members.js'
 import { SERVE_HELP, serve } from './serve.js'
 import { STATUS_HELP, status } from './status.js'
 import { complain, print } from './terminal.js'
@@ -23,6 +24,7 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: { summary: 'run one member until it is told to stop', help: SERVE_HELP, run: serve },
   status: { summary: 'ask a running member how it stands', help: STATUS_HELP, run: status },
+  members: { summary: 'list, add and remove members', help: MEMBERS_HELP, run: members },
   demo: { summary: 'three members, real files, one kill -9', help: DEMO_HELP, run: demo },
 }
 

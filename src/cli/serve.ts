@@ -35,9 +35,12 @@ Runs one member until SIGINT or SIGTERM, then closes it in good order; a second 
   --cluster NAME       tells clusters with equally named members apart
   --listen ADDRESS     where to listen when that is not the own address above;
                        without --member: ${DEFAULT_LISTEN}
+  --join ADDRESS       with a new folder: become a member of the cluster that this member belongs to, as
+                       soon as it is added (quorate members add); may be given several times
+  --priority N         -100 to 100 (0): of members that keep up, the one of higher priority leads
 ${PROTECTION_HELP}
-  --config FILE        JSON with dir, id, members, cluster, listen, tls {cert, key, ca}, secretFile;
-                       paths in it are relative to it`
+  --config FILE        JSON with dir, id, members, cluster, listen, join [], priority,
+                       tls {cert, key, ca}, secretFile; paths in it are relative to it`
 
 /** The settings of a member as they come from flags or a file; files are named, not yet read. */
 interface ServeSettings {
@@ -46,13 +49,19 @@ interface ServeSettings {
   readonly members?: Readonly<Record<string, string>>
   readonly cluster?: string
   readonly listen?: string
+  readonly join?: readonly string[]
+  readonly priority?: number
   readonly tls?: TlsFiles
   readonly secretFile?: string
 }
 
 /** Runs the command; resolves with its exit code after a signal. */
 export async function serve(args: readonly string[]): Promise<number> {
-  const store = await Store.open(await readOptions(args))
+  const options = await readOptions(args)
+  if (options.join !== undefined) {
+    print(`${options.id} asks ${options.join.join(' and ')} to be let in, unless it is a member`)
+  }
+  const store = await Store.open(options)
   const ended = nextEnd(store)
   store.on('leader', ({ leader, term }) => {
     print(leader === undefined ? `term ${term}: no leader` : `term ${term}: ${leader} leads`)
@@ -67,14 +76,18 @@ export async function serve(args: readonly string[]): Promise<number> {
   return end instanceof Error ? 1 : 0
 }
 
-/** The first signal, or the error that stopped the member. A signal's second coming has its usual effect. */
+/**
+ * The first signal, or that the member was removed, or the error that stopped it. A signal's second coming has its
+ * usual effect.
+ */
 async function nextEnd(store: Store): Promise<string | Error> {
   const signals = (['SIGINT', 'SIGTERM'] as const).map(async (signal) => {
     await once(process, signal)
     return signal
   })
   const fatal = once(store, 'fatal').then(([error]) => error as Error)
-  return Promise.race([...signals, fatal])
+  const removed = once(store, 'removed').then(() => `${store.status().id} was removed`)
+  return Promise.race([...signals, removed, fatal])
 }
 
 async function readOptions(args: readonly string[]): Promise<OpenOptions> {
@@ -85,9 +98,12 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     member: { type: 'string', multiple: true },
     cluster: { type: 'string' },
     listen: { type: 'string' },
+    join: { type: 'string', multiple: true },
+    priority: { type: 'string' },
     ...PROTECTION_FLAGS,
   })
-  const { config, member, dir, id, cluster, listen, 'secret-file': secretFile } = flags
+  const { config, member, dir, id, cluster, listen, join, priority } = flags
+  const secretFile = flags['secret-file']
   const tls = tlsFilesOf(flags)
   const settings: ServeSettings = {
     ...(config === undefined ? {} : await readConfig(config)),
@@ -95,6 +111,8 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     ...(id === undefined ? {} : { id }),
     ...(cluster === undefined ? {} : { cluster }),
     ...(listen === undefined ? {} : { listen }),
+    ...(join === undefined ? {} : { join }),
+    ...(priority === undefined ? {} : { priority: Number(priority) }),
     ...(member === undefined ? {} : { members: membersOf(member) }),
     ...(secretFile === undefined ? {} : { secretFile }),
     ...(tls === undefined ? {} : { tls }),
@@ -106,10 +124,13 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
 async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
   const { dir, tls, secretFile, ...plain } = settings
   if (dir === undefined) throw new UsageError('serve needs --dir, or a --config with a dir')
-  const isAlone = plain.members === undefined && plain.listen === undefined
+  const { members, listen, join } = plain
+  const isAlone = members === undefined && listen === undefined && join === undefined
   return {
     ...plain,
     dir,
+    // Somebody watches a server: it waits until it is told to stop.
+    ...(join === undefined ? {} : { joinTimeoutMs: Number.POSITIVE_INFINITY }),
     ...(isAlone ? { listen: DEFAULT_LISTEN } : {}),
     ...(tls === undefined ? {} : { tls: await readTls(tls) }),
     ...(secretFile === undefined ? {} : { secret: await readSecret(secretFile) }),
@@ -132,19 +153,31 @@ function membersOf(texts: readonly string[]): Record<string, string> {
 /** Reads and checks a configuration file: known names, text where text belongs; paths become absolute. */
 async function readConfig(path: string): Promise<ServeSettings> {
   const config = requireObject(path, parseJson(path, await readText(path)))
-  const names = ['dir', 'id', 'members', 'cluster', 'listen', 'tls', 'secretFile']
+  const names = [
+    'dir',
+    'id',
+    'members',
+    'cluster',
+    'listen',
+    'join',
+    'priority',
+    'tls',
+    'secretFile',
+  ]
   for (const name of Object.keys(config)) {
     if (!names.includes(name)) {
       throw new UsageError(`${path}: no setting '${name}'; there are ${names.join(', ')}`)
     }
   }
-  const { members, tls, ...texts } = config
+  const { members, tls, join, priority, ...texts } = config
   const fromHere = (file: string): string => resolve(dirname(path), file)
   const { dir, secretFile, ...plain } = requireTexts(path, texts)
   const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
   return {
     ...plain,
     ...(dir === undefined ? {} : { dir: fromHere(dir) }),
+    ...(join === undefined ? {} : { join: requireList(path, 'join', join) }),
+    ...(priority === undefined ? {} : { priority: requireNumber(path, 'priority', priority) }),
     ...(members === undefined ? {} : { members: requireTexts(path, requireObject(path, members)) }),
     ...(secretFile === undefined ? {} : { secretFile: fromHere(secretFile) }),
     ...(files === undefined ? {} : { tls: tlsFiles(path, files, fromHere) }),
@@ -178,6 +211,16 @@ function parseJson(path: string, text: string): unknown {
 function requireObject(path: string, value: unknown): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   throw new UsageError(`${path}: an object is wanted, not ${JSON.stringify(value)}`)
+}
+
+function requireList(path: string, name: string, value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value
+  throw new UsageError(`${path}: ${name} is a list of texts`)
+}
+
+function requireNumber(path: string, name: string, value: unknown): number {
+  if (typeof value === 'number') return value
+  throw new UsageError(`${path}: ${name} is a number`)
 }
 
 function requireTexts(path: string, values: Record<string, unknown>): Record<string, string> {

@@ -6,7 +6,7 @@ import { type MemberStatus, StoreError } from '../index.js'
 import { ClientConnection } from '../transport/client.js'
 import type { Protection } from '../transport/protection.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
-import { PROTECTION_FLAGS, PROTECTION_HELP, readSecret, readTls, tlsFilesOf } from './protection.js'
+import { PROTECTION_FLAGS, PROTECTION_HELP, readProtection } from './protection.js'
 import { bytes, count, paint, print, table } from './terminal.js'
 
 const DEFAULT_TIMEOUT_MS = 3_000
@@ -30,12 +30,8 @@ export async function status(args: readonly string[]): Promise<number> {
   })
   const [address, ...others] = positionals
   if (address === undefined || others.length > 0) throw new UsageError('status takes one ADDRESS')
-  const tls = tlsFilesOf(flags)
-  const secretFile = flags['secret-file']
-  const answer = await ask(address, wholeNumber('timeout-ms', flags['timeout-ms'], 1), {
-    tls: tls === undefined ? undefined : await readTls(tls),
-    secret: secretFile === undefined ? undefined : Buffer.from(await readSecret(secretFile)),
-  })
+  const timeoutMs = wholeNumber('timeout-ms', flags['timeout-ms'], 1)
+  const answer = await ask(address, timeoutMs, await readProtection(flags))
   if (flags.json) print(JSON.stringify(answer, undefined, 2))
   else describe(answer)
   return 0
@@ -83,6 +79,7 @@ function describe(status: MemberStatus): void {
     ['member', status.id],
     ['cluster', status.clusterId],
     ['role', status.role],
+    ['standing', status.standing],
     ['term', count(status.term)],
     ['leader', status.leader ?? 'none known'],
     ['committed', count(status.commitIndex)],
@@ -95,7 +92,7 @@ function describe(status: MemberStatus): void {
     member.id,
     member.address ?? '—',
     member.isSelf ? 'this one' : member.isUp ? 'up' : 'down',
-    member.isLeader ? 'leader' : '',
+    member.isLeader ? 'leader' : member.as,
     member.matchIndex === undefined ? '—' : count(member.matchIndex),
     member.lag === undefined ? '—' : count(member.lag),
   ])

@@ -7,6 +7,8 @@
 import type { KeyRange } from '../env/database.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
 import type { AnswerStatus } from '../wire/forward.js'
+import type { MemberPart, MembershipAnswer, MembershipRequest } from '../wire/membership.js'
+import type { Standing } from './roster.js'
 
 /** How strong a read is (design D6; docs/consistency.md). */
 export type ReadLevel = 'strong' | 'session' | 'eventual'
@@ -94,7 +96,10 @@ export interface RequestLink {
 /** What is known of one member. */
 export interface MemberView {
   readonly id: string
+  /** Where others reach it; undefined for a lone member that nobody needs to reach. */
   readonly address: string | undefined
+  /** Learners receive the log and do not vote. */
+  readonly as: MemberPart
   readonly isSelf: boolean
   readonly isLeader: boolean
   /** Whether this member has a proven connection to it. */
@@ -111,6 +116,8 @@ export interface MemberStatus {
   /** Hexadecimal. */
   readonly clusterId: string
   readonly role: Role | 'stopped'
+  /** Its part in the cluster: `joining` until the log has told it that it is a member. */
+  readonly standing: Standing
   readonly term: Term
   readonly leader: string | undefined
   readonly commitIndex: LogIndex
@@ -119,6 +126,8 @@ export interface MemberStatus {
   readonly checkpointIndex: LogIndex
   readonly firstIndex: LogIndex
   readonly lastIndex: LogIndex
+  /** The index of the last change of the members that is applied here. */
+  readonly confIndex: LogIndex
   readonly log: {
     readonly segments: number
     readonly bytes: number
@@ -139,6 +148,8 @@ export interface MemberStatus {
 /** Facts about a backend that its owner may want to act on. */
 export interface BackendEvents {
   leader(leader: string | undefined, term: Term): void
+  /** This member is none any more: its calls have ended. */
+  removed(): void
   /** The member has stopped and says why. */
   fatal(error: Error): void
 }
@@ -155,6 +166,14 @@ export interface Backend {
   readonly appliedIndex: LogIndex
   read(read: PendingRead): void
   scan(request: ScanRequest): Promise<ScanCursor>
+  /**
+   * Asks the leader, wherever that is, about the members, or to change them.
+   * @throws {StoreError} see store/members.ts
+   */
+  askMembership(
+    request: MembershipRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<MembershipAnswer>
   /** Makes the applied state durable in the database; returns the index it holds. */
   checkpoint(): Promise<LogIndex>
   status(): MemberStatus

@@ -2,19 +2,21 @@
  * When the state machine is made durable, and which part of the log may go afterwards.
  *
  * The log is shortened only up to an index that (1) a checkpoint which has returned made durable here
- * (design D2), and (2) every member has in its log, so that nobody needs what goes. One checkpoint runs at a
- * time; a trigger that comes meanwhile is looked at again when it ends (trap T-59).
+ * (design D2), (2) every member has in its log, so that nobody needs what goes, and (3) leaves `keepLogBytes` of
+ * log, from which a member that is added later catches up. One checkpoint runs at a time; a trigger that comes
+ * meanwhile is looked at again when it ends (trap T-59).
  */
 import { StoreError } from '../base/errors.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import type { LogIndex } from '../raft/types.js'
+import type { StorageOptions } from './options.js'
 
 /** Takes checkpoints of one member. */
 export class Checkpoints {
   readonly #log: RaftLog
   readonly #machine: StateMachine
-  readonly #thresholdBytes: number
+  readonly #options: StorageOptions
   readonly #onCompacted: (index: LogIndex) => void
   #bytesAtLast = 0
   #retained: LogIndex = 0
@@ -24,24 +26,25 @@ export class Checkpoints {
   constructor(
     log: RaftLog,
     machine: StateMachine,
-    thresholdBytes: number,
+    options: StorageOptions,
     onCompacted: (index: LogIndex) => void,
   ) {
     this.#log = log
     this.#machine = machine
-    this.#thresholdBytes = thresholdBytes
+    this.#options = options
     this.#onCompacted = onCompacted
     this.#compacted = log.recovered.previous.index
   }
 
-  /** Every member has the log up to here. */
+  /** Every member has the log up to here; less than before when a new one has come. */
   onRetained(index: LogIndex): void {
-    if (index > this.#retained) this.#retained = index
+    this.#retained = index
   }
 
   /** Whether so much was appended since the last checkpoint that the next one is due. */
   isDue(appendedBytes: number): boolean {
-    return this.#running === undefined && appendedBytes - this.#bytesAtLast >= this.#thresholdBytes
+    const isIdle = this.#running === undefined
+    return isIdle && appendedBytes - this.#bytesAtLast >= this.#options.checkpointBytes
   }
 
   /**
@@ -67,7 +70,8 @@ export class Checkpoints {
       )
     }
     this.#bytesAtLast = appendedBytes
-    await this.#compact(Math.min(index, this.#retained))
+    const spared = this.#log.indexBefore(this.#options.keepLogBytes)
+    await this.#compact(Math.min(index, this.#retained, spared))
     return index
   }
 

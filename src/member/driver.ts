@@ -5,9 +5,11 @@
  * and starting it (trap T-7). The order that safety rests on:
  *   1. append tasks are handed to the log in order, and the log settles them in order;
  *   2. the answers of an append task (votes, acknowledgements) leave only when it is durable (T-5, T-36);
- *   3. apply tasks run one after the other, and only with entries that are durable here (design D2).
+ *   3. apply tasks run one after the other, and only with entries that are durable here (design D2);
+ *   4. the core hears of an applied configuration change before it hears that its entry is applied.
  * The first failure of the log, the state machine or an invariant halts the core and ends the member.
  */
+import { assert } from '../base/assert.js'
 import type { Time } from '../env/time.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
@@ -16,6 +18,7 @@ import type {
   AppendTask,
   ApplyTask,
   Dropped,
+  Entry,
   FetchTask,
   Input,
   Message,
@@ -26,6 +29,7 @@ import type {
   Role,
   Term,
 } from '../raft/types.js'
+import { changeOf } from './directory.js'
 
 /** What the owner of the loop does with the effects that are not storage. */
 export interface DriverHooks {
@@ -160,10 +164,22 @@ export class Driver {
     try {
       const applied = await this.#machine.apply(task.entries)
       if (this.#isStopped) return
+      this.#reconfigure(task.entries, applied)
       this.#hooks.onApplied(applied)
       this.step({ type: 'applyDone', index: task.entries[task.entries.length - 1]!.index })
     } catch (error) {
       this.fail(error)
+    }
+  }
+
+  /** The core follows the machine, which has decided whether a change counts. */
+  #reconfigure(entries: readonly Entry[], applied: readonly AppliedEntry[]): void {
+    for (const [i, { configuration, index }] of applied.entries()) {
+      if (configuration === undefined) continue
+      this.step({ type: 'applyConfChange', change: changeOf(entries[i]!) })
+      const { conf } = this.#core.status()
+      const isSame = JSON.stringify(conf) === JSON.stringify(configuration.conf)
+      assert(isSame, 'core and state machine disagree about the configuration', { index, conf })
     }
   }
 

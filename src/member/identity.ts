@@ -3,21 +3,24 @@
  *
  * It is written to a temporary name, synced, renamed and the folder synced, so after a crash it is there whole
  * or not at all. Members are numbered by the order of their names among the first members; numbers are what
- * the core and the log know, and are never used again.
+ * the core and the log know, and are never used again. The incarnation is drawn with the identity: a folder that
+ * was lost and begun anew under the same name is told by it, and kept out (trap T-14).
  */
 import { xxh64 } from '@node-rs/xxhash'
 import { StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
 import type { Random } from '../env/random.js'
 import type { NodeId } from '../raft/types.js'
+import { INCARNATION_BYTES } from '../wire/directory.js'
 
 const FILE = 'member.json'
 const FORMAT = 1
 
-/** A member of the first configuration. */
+/** A member of the first configuration: the one that the log begins with. */
 export interface FirstMember {
   readonly id: string
   readonly nodeId: NodeId
+  readonly address?: string
 }
 
 /** What a data folder says about itself. */
@@ -27,19 +30,32 @@ export interface Identity {
   readonly clusterId: string
   readonly id: string
   readonly nodeId: NodeId
+  /** 8 bytes in hexadecimal. */
+  readonly incarnation: string
+  readonly firstMembers: readonly FirstMember[]
+}
+
+/** What a cluster says to somebody who joins it. */
+export interface Admission {
+  readonly clusterId: string
+  readonly nodeId: NodeId
   readonly firstMembers: readonly FirstMember[]
 }
 
 /** What the caller says the folder should be. */
 export interface ExpectedIdentity {
   readonly id: string | undefined
-  readonly memberIds: readonly string[] | undefined
+  /** Addresses by id; they count when the folder is new. Who is a member later is in the state. */
+  readonly members: Readonly<Record<string, string>> | undefined
   readonly cluster: string | undefined
+  /** Asks a cluster to be let in; called when the folder is new. Undefined: begin a cluster. */
+  readonly join: ((incarnation: string) => Promise<Admission>) | undefined
 }
 
 /**
  * Reads the folder's identity and holds it against what is expected, or creates it in a folder without one.
- * @throws {StoreError} QUORATE_WRONG_MEMBER, QUORATE_WRONG_CLUSTER, QUORATE_FORMAT, QUORATE_CORRUPTION.
+ * @throws {StoreError} QUORATE_WRONG_MEMBER, QUORATE_WRONG_CLUSTER, QUORATE_FORMAT, QUORATE_CORRUPTION; what
+ *   `join` throws.
  */
 export async function claimIdentity(
   disk: Disk,
@@ -50,7 +66,7 @@ export async function claimIdentity(
   const names = (await disk.list(dir)) ?? []
   if (!names.includes(FILE)) {
     refuseOrphanedData(dir, names)
-    const identity = newIdentity(random, expected)
+    const identity = await newIdentity(random, expected)
     await writeIdentity(disk, dir, identity)
     return identity
   }
@@ -69,23 +85,39 @@ function refuseOrphanedData(dir: string, names: readonly string[]): void {
   }
 }
 
-function newIdentity(random: Random, expected: ExpectedIdentity): Identity {
+async function newIdentity(random: Random, expected: ExpectedIdentity): Promise<Identity> {
+  const { members, cluster, join } = expected
   const id = expected.id ?? 'a'
-  const ids = [...(expected.memberIds ?? [id])].sort()
-  const firstMembers = ids.map((name, i) => ({ id: name, nodeId: i + 1 }))
+  const incarnation = hex(random.bytes(INCARNATION_BYTES, 'incarnation'))
+  if (join !== undefined) {
+    const { clusterId, nodeId, firstMembers } = await join(incarnation)
+    return { format: FORMAT, clusterId, id, nodeId, incarnation, firstMembers }
+  }
+  const ids = Object.keys(members ?? { [id]: '' }).sort()
+  const firstMembers = ids.map((name, i) => {
+    const address = members?.[name]
+    return { id: name, nodeId: i + 1, ...(address !== undefined && { address }) }
+  })
   const clusterId =
-    expected.memberIds === undefined && expected.cluster === undefined
-      ? Buffer.from(random.bytes(8, 'cluster id')).toString('hex')
-      : derivedClusterId(expected.cluster, ids)
-  return { format: FORMAT, clusterId, id, nodeId: ids.indexOf(id) + 1, firstMembers }
+    members === undefined && cluster === undefined
+      ? hex(random.bytes(8, 'cluster id'))
+      : derivedClusterId(cluster, ids)
+  const nodeId = ids.indexOf(id) + 1
+  return { format: FORMAT, clusterId, id, nodeId, incarnation, firstMembers }
 }
 
-/** Members that start with the same names and the same cluster name agree on the id without talking. */
-function derivedClusterId(cluster: string | undefined, ids: readonly string[]): string {
-  const text = JSON.stringify(['quorate', cluster ?? '', ...ids])
-  return xxh64(text).toString(16).padStart(16, '0')
+/** The same on all members that start with the same names, without their talking to each other. */
+function derivedClusterId(cluster: string | undefined, sortedIds: readonly string[]): string {
+  return xxh64(JSON.stringify([cluster ?? null, sortedIds]))
+    .toString(16)
+    .padStart(16, '0')
 }
 
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
+
+/** Members come and go, but a folder stays the same member's, in the cluster that began with the same names. */
 function checkIdentity(dir: string, identity: Identity, expected: ExpectedIdentity): void {
   if (expected.id !== undefined && expected.id !== identity.id) {
     throw new StoreError(
@@ -93,17 +125,17 @@ function checkIdentity(dir: string, identity: Identity, expected: ExpectedIdenti
       `${dir} belongs to member ${identity.id}, not ${expected.id}`,
     )
   }
-  if (expected.memberIds === undefined && expected.cluster === undefined) return
-  const ids = expected.memberIds ?? [identity.id]
-  const wanted = derivedClusterId(expected.cluster, [...ids].sort())
-  const isLoneFirstMember = identity.firstMembers.length === 1 && expected.cluster === undefined
-  if (wanted !== identity.clusterId && !(isLoneFirstMember && ids.length === 1)) {
-    throw new StoreError(
-      'QUORATE_WRONG_CLUSTER',
-      `${dir} belongs to a cluster that began with ${identity.firstMembers.map((m) => m.id).join(', ')} ` +
-        `(id ${identity.clusterId}), not to one of ${[...ids].sort().join(', ')} (id ${wanted})`,
-    )
-  }
+  const { cluster, members } = expected
+  if (cluster === undefined && members === undefined) return
+  const firstIds = identity.firstMembers.map(({ id }) => id).sort()
+  // The id of a store that was opened without any names was drawn.
+  const isDrawn = cluster === undefined && firstIds.length === 1
+  if (isDrawn || derivedClusterId(cluster, firstIds) === identity.clusterId) return
+  const named = cluster === undefined ? 'one without a name' : `one named ${cluster}`
+  throw new StoreError(
+    'QUORATE_WRONG_CLUSTER',
+    `${dir} belongs to another cluster (id ${identity.clusterId}, begun with ${firstIds.join(', ')}) than ${named}`,
+  )
 }
 
 async function writeIdentity(disk: Disk, dir: string, identity: Identity): Promise<void> {
@@ -157,15 +189,23 @@ function isIdentity(value: object): value is Identity {
     /^[0-9a-f]{16}$/.test(identity.clusterId) &&
     typeof identity.id === 'string' &&
     Number.isSafeInteger(identity.nodeId) &&
-    Array.isArray(identity.firstMembers) &&
-    identity.firstMembers.every(
-      (member: unknown) =>
-        typeof member === 'object' &&
-        member !== null &&
-        'id' in member &&
-        typeof member.id === 'string' &&
-        'nodeId' in member &&
-        Number.isSafeInteger(member.nodeId),
-    )
+    typeof identity.incarnation === 'string' &&
+    /^[0-9a-f]{16}$/.test(identity.incarnation) &&
+    areFirstMembers(identity.firstMembers)
+  )
+}
+
+/** Whether `value`, read from a file or heard from a cluster, is a list of first members. */
+export function areFirstMembers(value: unknown): value is readonly FirstMember[] {
+  return Array.isArray(value) && value.length > 0 && value.every(isFirstMember)
+}
+
+function isFirstMember(value: unknown): value is FirstMember {
+  if (typeof value !== 'object' || value === null) return false
+  const { id, nodeId, address } = value as Partial<Record<keyof FirstMember, unknown>>
+  return (
+    typeof id === 'string' &&
+    Number.isSafeInteger(nodeId) &&
+    (address === undefined || typeof address === 'string')
   )
 }

@@ -2,30 +2,35 @@
  * One member: owns its core, log, state machine and connections, and serves the Stores of its process.
  *
  * Lifetimes: opened in the order lock, identity, log, state machine, core, transport; closed the other way
- * round. After a fatal error (a failed write of the log, a broken invariant) it acknowledges nothing more,
+ * round. The transport comes when everything known to be committed is applied, so that this member knows who the
+ * others are before it deals with them (trap T-57). After a fatal error (a failed write of the log, a broken invariant) it acknowledges nothing more,
  * tells everybody waiting, and only `close` is left.
  */
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { RaftLog } from '../log/raft-log.js'
-import type { StateMachine } from '../machine/state-machine.js'
+import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
 import { RaftCore } from '../raft/core.js'
 import {
+  type Dropped,
   type LogIndex,
   NONE,
   type NodeId,
+  type Proposed,
   type ProposedEntry,
   type Role,
   type Term,
 } from '../raft/types.js'
 import { validateRequest } from '../wire/command.js'
+import { type CallResult, callErrorOf } from '../wire/envelope.js'
 import type { Answer } from '../wire/forward.js'
+import type { MembershipAnswer, MembershipRequest } from '../wire/membership.js'
+import { Administration } from './administration.js'
 import type {
   Backend,
   BackendEvents,
   LinkHandlers,
   MemberStatus,
-  MemberView,
   PendingRead,
   RequestLink,
   ScanCursor,
@@ -38,17 +43,18 @@ import { LocalReader } from './local-reader.js'
 import type { MemberOptions } from './options.js'
 import { Peers } from './peers.js'
 import { Reads } from './reads.js'
+import { reportStatus } from './report.js'
 import { Requests } from './requests.js'
-import { describeStanding } from './status.js'
+import type { Roster } from './roster.js'
 import { closeStorage, coreInit, coreOptions, openStorage, type Storage } from './storage.js'
 import { Ticker } from './ticker.js'
 
 /** The loop may stand still so long before the core is told that time cannot be trusted. */
 const STALL_MS = 500
-/** How often members say that they are alive, and the leader which part of the log everybody has. */
-const RETAINED_EVERY_MS = 1000
 /** A member that starts without a leader waits up to so long before it offers itself. */
-const FIRST_CAMPAIGN_SPREAD_MS = 150
+const FIRST_CAMPAIGN_SPREAD_MS = 50
+/** And by so much longer for each member before it, so that two do not take the lead from each other. */
+const FIRST_CAMPAIGN_STAGGER_MS = 150
 
 /** The parts of a member that a simulation watches. */
 export interface MemberParts {
@@ -71,7 +77,8 @@ export class Member implements Backend {
   readonly #requests: Requests
   readonly #links: Links
   readonly #checkpoints: Checkpoints
-  readonly #names: ReadonlyMap<NodeId, string>
+  readonly #administration: Administration
+  readonly #roster: Roster
   #ticker: Ticker | undefined
   #peers: Peers | undefined
   #role: Role = 'follower'
@@ -80,8 +87,7 @@ export class Member implements Backend {
   #fatal: Error | undefined
   #closing: Promise<void> | undefined
   #hasSeenLeader = false
-  #nextRetainedAt = 0
-  readonly #wantsSnapshot = new Set<NodeId>()
+  #isRemoved = false
   readonly #proposeEntry = (token: number, entry: ProposedEntry): void =>
     this.#driver.step({ type: 'propose', token, entries: [entry] })
 
@@ -118,7 +124,6 @@ export class Member implements Backend {
     this.#options = options
     this.#events = events
     this.#storage = storage
-    this.#names = new Map(identity.firstMembers.map((member) => [member.nodeId, member.id]))
     this.#core = new RaftCore(
       coreOptions(options, identity.nodeId, env.random.u32('election')),
       coreInit(storage),
@@ -130,9 +135,11 @@ export class Member implements Backend {
       this.#sendAnswers(node, answers),
     )
     this.#links = this.#newLinks()
-    this.#checkpoints = new Checkpoints(log, machine, options.storage.checkpointBytes, (index) =>
+    this.#checkpoints = new Checkpoints(log, machine, options.storage, (index) =>
       this.#driver.step({ type: 'compacted', index }),
     )
+    this.#administration = this.#newAdministration()
+    this.#roster = this.#administration.roster
   }
 
   now(): number {
@@ -148,8 +155,10 @@ export class Member implements Backend {
   }
 
   openLink(handlers: LinkHandlers): RequestLink {
-    this.#refuseIfEnded()
-    return this.#links.open(handlers)
+    const link = this.#links.open(handlers)
+    const error = this.#ended()
+    if (error !== undefined) handlers.end(error)
+    return link
   }
 
   read(read: PendingRead): void {
@@ -160,7 +169,7 @@ export class Member implements Backend {
 
   async scan(request: ScanRequest): Promise<ScanCursor> {
     this.#refuseIfEnded()
-    await this.#reach(request)
+    await this.#reads.reach(request)
     return this.#reader.scan(request)
   }
 
@@ -169,44 +178,24 @@ export class Member implements Backend {
     return this.#checkpoints.run(this.#driver.appendedBytes)
   }
 
+  async askMembership(
+    request: MembershipRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<MembershipAnswer> {
+    this.#refuseIfEnded()
+    return this.#administration.ask(request, signal)
+  }
+
   status(): MemberStatus {
-    const { identity, log, machine } = this.#storage
-    const core = this.#core.status()
-    const logStatus = log.status()
-    const members = this.#memberViews()
-    const role = this.#ended() === undefined ? core.role : 'stopped'
-    const leader = this.#names.get(core.leader)
-    return {
-      id: identity.id,
-      clusterId: identity.clusterId,
-      role,
-      term: core.term,
-      leader,
-      commitIndex: core.commitIndex,
-      appliedIndex: machine.appliedIndex,
-      checkpointIndex: machine.checkpointIndex,
-      firstIndex: core.firstIndex,
-      lastIndex: core.lastIndex,
-      log: {
-        segments: logStatus.segments,
-        bytes: logStatus.bytes,
-        writes: logStatus.writes,
-        fsyncs: logStatus.fsyncs,
-        tornBytes: log.recovered.tornBytes,
-      },
-      sessions: machine.status().sessions,
-      address: this.#peers?.address,
-      members,
-      rejectedConnections: this.#peers?.rejected() ?? {},
-      words: describeStanding({
-        id: identity.id,
-        role,
-        leader,
-        members,
-        cause: this.#fatal,
-        peersWantingSnapshot: [...this.#wantsSnapshot].map((node) => this.#nameOf(node)),
-      }),
-    }
+    return reportStatus({
+      storage: this.#storage,
+      core: this.#core,
+      roster: this.#roster,
+      peers: this.#peers,
+      fatal: this.#fatal,
+      isClosed: this.#closing !== undefined,
+      wantSnapshot: this.#administration.wantSnapshot,
+    })
   }
 
   close(): Promise<void> {
@@ -217,45 +206,69 @@ export class Member implements Backend {
   async #close(): Promise<void> {
     const error = new StoreError('QUORATE_NOT_OPEN', 'the store was closed')
     this.#endCalls(error)
+    await this.#handOver()
+    this.#administration.end(error)
     this.#ticker?.stop()
     await this.#peers?.close()
+    this.#reader.onApplied()
     await this.#driver.stop()
     await closeStorage(this.#storage)
   }
 
+  async #handOver(): Promise<void> {
+    if (this.#fatal !== undefined) return
+    try {
+      await this.#administration.handOver()
+    } catch (error) {
+      // The member stopped meanwhile, and has said so.
+      if (this.#fatal === undefined) throw error
+    }
+  }
+
   async #start(): Promise<void> {
     const { log } = this.#storage
-    this.#peers = await this.#startPeers()
-    this.#ticker = new Ticker(this.#env.time, this.#options.timing.tickMs, STALL_MS, {
-      tick: (now) => this.#tick(now),
-      stalled: (ms) => this.#driver.step({ type: 'clockGap', ms }),
-    })
-    if (this.#names.size === 1) this.#driver.step({ type: 'campaign' })
     this.#driver.wake()
     // Weak reads must not go back behind what this member served before it was restarted (trap T-40).
-    await this.#reach({
+    await this.#reads.reach({
       level: 'eventual',
       minIndex: Math.min(log.recovered.hardState.commit, log.recovered.lastIndex),
       deadline: Number.POSITIVE_INFINITY,
       signal: undefined,
     })
+    this.#noticeRemoval()
+    const peers = await this.#startPeers()
+    this.#peers = peers
+    this.#ticker = new Ticker(this.#env.time, this.#options.timing.tickMs, STALL_MS, {
+      tick: (now) => this.#tick(now, peers),
+      stalled: (ms) => this.#driver.step({ type: 'clockGap', ms }),
+    })
+    if (this.#roster.isSoleVoter) this.#driver.step({ type: 'campaign' })
   }
 
   #startPeers(): Promise<Peers> {
-    return Peers.start(this.#env, this.#storage.identity, this.#options, {
+    return Peers.start(this.#env, this.#storage.identity, this.#options, this.#roster, {
       message: (message) => this.#driver.step({ type: 'receive', message }),
       request: (from, link, request) => this.#onRequest(from, link, request),
       answers: (answers) => this.#links.answer(answers),
       retained: (from, index) => {
         if (from === this.#leader) this.#checkpoints.onRetained(index)
       },
+      question: (from, id, request) => this.#administration.onQuestion(from, id, request),
+      reply: (from, id, result) => this.#administration.onReply(from, id, result),
       peerUp: (node) => this.#onPeerUp(node),
       peerDown: (node) => this.#driver.step({ type: 'peerDown', peer: node }),
-      call: (method, _params, reply) => {
-        if (method === 'status') reply({ ok: this.status() })
-        else reply({ error: { code: 'QUORATE_FORMAT', message: `unknown call ${method}` } })
-      },
+      call: (method, params, reply) => this.#onCall(method, params, reply),
     })
+  }
+
+  /** A call of a client connection. */
+  #onCall(method: string, params: unknown, reply: (result: CallResult) => void): void {
+    const error = this.#isRemoved ? noMember() : this.#ended()
+    if (method === 'status') reply({ ok: this.status() })
+    else if (error instanceof StoreError) reply({ error: callErrorOf(error) })
+    else if (method === 'join') this.#administration.onJoin(params, reply)
+    else if (method === 'members') this.#administration.onCall(params, reply)
+    else reply({ error: { code: 'QUORATE_FORMAT', message: `unknown call ${method}` } })
   }
 
   #newDriver(): Driver {
@@ -269,18 +282,11 @@ export class Member implements Backend {
         }
       },
       onReadIndex: (read) => this.#reads.onReadIndex(read.token, read.index),
-      onProposed: (proposed) => this.#requests.onProposed(proposed),
-      onDropped: (dropped) => {
-        // Tokens of reads are odd, those of proposals even.
-        if (dropped.token % 2 === 1) this.#reads.onDropped(dropped.token)
-        else this.#requests.onDropped(dropped)
-      },
-      onApplied: (applied) => {
-        this.#requests.onApplied(applied)
-        this.#reads.onApplied()
-      },
+      onProposed: (proposed) => this.#onProposed(proposed),
+      onDropped: (dropped) => this.#onDropped(dropped),
+      onApplied: (applied) => this.#onApplied(applied),
       onSoft: (role, leader, term) => this.#onSoft(role, leader, term),
-      onSnapshotWanted: (peer) => this.#wantsSnapshot.add(peer),
+      onSnapshotWanted: (peer) => this.#administration.wantSnapshot.add(peer),
       onFatal: (error) => this.#onFatal(error),
     })
   }
@@ -297,6 +303,7 @@ export class Member implements Backend {
         get hasLeader() {
           return hasLeader()
         },
+        wake: () => this.#driver.wake(),
         requestReadIndex: (token) => this.#driver.step({ type: 'readIndex', token }),
         serve: (read) => this.#reader.serve(read),
       },
@@ -304,9 +311,44 @@ export class Member implements Backend {
     )
   }
 
+  #newAdministration(): Administration {
+    const peers = () => this.#peers
+    const isReady = () => this.#isReady
+    return new Administration(
+      {
+        time: this.#env.time,
+        options: this.#options,
+        storage: this.#storage,
+        core: this.#core,
+        driver: this.#driver,
+        checkpoints: this.#checkpoints,
+        firstQuestion: this.#env.random.u32('question'),
+      },
+      {
+        get peers() {
+          return peers()
+        },
+        get isReady() {
+          return isReady()
+        },
+        confirm: (deadline) => this.#confirm(deadline),
+      },
+    )
+  }
+
+  async #confirm(deadline: number): Promise<void> {
+    this.#refuseIfEnded()
+    await this.#reads.reach({ level: 'strong', minIndex: 0, deadline, signal: undefined })
+  }
+
+  /** Whether a leader is known and can be reached. */
+  get #isReady(): boolean {
+    if (this.#leader === NONE) return false
+    return this.#role === 'leader' || this.#peers?.isUp(this.#leader) === true
+  }
+
   #newLinks(): Links {
-    const isReady = () =>
-      this.#leader !== NONE && (this.#role === 'leader' || this.#peers?.isUp(this.#leader) === true)
+    const isReady = () => this.#isReady
     return new Links(
       {
         get isReady() {
@@ -352,20 +394,55 @@ export class Member implements Backend {
     this.#driver.wake()
   }
 
+  #onProposed(proposed: Proposed): void {
+    if (proposed.token < 0) this.#administration.onProposed(proposed)
+    else this.#requests.onProposed(proposed)
+  }
+
+  /** Tokens of configuration changes are negative; of the others those of reads are odd, those of requests even. */
+  #onDropped(dropped: Dropped): void {
+    if (dropped.token < 0) this.#administration.onDropped(dropped)
+    else if (dropped.token % 2 === 1) this.#reads.onDropped(dropped.token)
+    else this.#requests.onDropped(dropped)
+  }
+
+  #onApplied(applied: readonly AppliedEntry[]): void {
+    this.#reader.onApplied()
+    this.#requests.onApplied(applied)
+    this.#reads.onApplied()
+    this.#administration.onApplied(applied)
+    this.#noticeRemoval()
+  }
+
+  /** Nothing is served any more. The core goes on: those who are left may still need its vote (trap T-54). */
+  #noticeRemoval(): void {
+    if (this.#isRemoved || this.#roster.standing !== 'removed') return
+    this.#isRemoved = true
+    const error = this.#ended()
+    this.#links.end(error)
+    this.#reads.end(error)
+    this.#events.removed()
+  }
+
   #onPeerUp(node: NodeId): void {
-    if (node === this.#leader) this.#links.reset()
+    if (node === this.#leader) {
+      this.#links.reset()
+      this.#administration.onNewWay()
+    }
     if (this.#hasSeenLeader || !this.#reachesQuorum()) return
     // A cluster that starts has no leader to be loyal to: no need to wait for an election timeout.
-    const wait = (this.#env.random.u32('first campaign') / 2 ** 32) * FIRST_CAMPAIGN_SPREAD_MS
+    const { self, others } = this.#roster
+    const before = others.filter(({ nodeId }) => nodeId < self).length
+    const spread = (this.#env.random.u32('first campaign') / 2 ** 32) * FIRST_CAMPAIGN_SPREAD_MS
+    const wait = spread + before * FIRST_CAMPAIGN_STAGGER_MS
     this.#env.time.after(wait, () => {
       if (!this.#hasSeenLeader) this.#driver.step({ type: 'campaign' })
     })
   }
 
   #reachesQuorum(): boolean {
-    let up = 1
-    for (const node of this.#names.keys()) if (this.#peers?.isUp(node)) up++
-    return up > this.#names.size / 2
+    const { self } = this.#roster
+    return this.#roster.isQuorum((node) => node === self || this.#peers?.isUp(node) === true)
   }
 
   #onSoft(role: Role, leader: NodeId, term: Term): void {
@@ -376,103 +453,24 @@ export class Member implements Backend {
     this.#term = term
     if (lostLeadership) {
       this.#requests.onLeadershipLost()
-      this.#wantsSnapshot.clear()
     }
+    this.#administration.onSoft()
     if (!isNew) return
     if (leader !== NONE) {
       this.#hasSeenLeader = true
       this.#reads.onLeaderChange()
       this.#links.reset()
+      this.#administration.onNewWay()
     }
-    this.#events.leader(this.#names.get(leader), term)
+    this.#events.leader(this.#roster.nameOf(leader), term)
   }
 
-  #tick(now: number): void {
+  #tick(now: number, peers: Peers): void {
     this.#driver.step({ type: 'tick' })
     this.#reads.tick(now)
     this.#links.tick(now)
-    if (now >= this.#nextRetainedAt) {
-      this.#nextRetainedAt = now + RETAINED_EVERY_MS
-      this.#shareRetained()
-    }
-    if (this.#checkpoints.isDue(this.#driver.appendedBytes)) this.#checkpointInBackground()
-  }
-
-  #shareRetained(): void {
-    const retained = this.#role === 'leader' ? this.#retainedByAll() : 0
-    for (const node of this.#names.keys()) {
-      if (node !== this.#storage.identity.nodeId) this.#peers?.sendRetained(node, retained)
-    }
-  }
-
-  /** The log up to what every member holds may go everywhere once it is checkpointed. */
-  #retainedByAll(): LogIndex {
-    let retained = this.#core.lastIndex
-    for (const peer of this.#core.status().peers) retained = Math.min(retained, peer.matchIndex)
-    this.#checkpoints.onRetained(retained)
-    return retained
-  }
-
-  #checkpointInBackground(): void {
-    this.#driver.own(
-      this.#checkpoints.run(this.#driver.appendedBytes).then(
-        () => undefined,
-        (error: unknown) => {
-          // A flush that failed costs nothing yet: the log is kept, and the next tick tries again.
-          if (!(error instanceof StoreError && error.code === 'QUORATE_NO_SPACE')) {
-            this.#driver.fail(error)
-          }
-        },
-      ),
-    )
-  }
-
-  /** Resolves on the turn on which the applied state is as new as `request` asks. */
-  #reach(request: Omit<ScanRequest, 'range' | 'reverse'>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const { signal } = request
-      const point: PendingRead = {
-        keys: [],
-        level: request.level,
-        minIndex: request.minIndex,
-        deadline: request.deadline,
-        abandoned: false,
-        complete: () => resolve(),
-        fail: reject,
-      }
-      if (signal === undefined) {
-        this.read(point)
-        return
-      }
-      this.read({
-        ...point,
-        get abandoned() {
-          return signal.aborted
-        },
-      })
-    })
-  }
-
-  #memberViews(): MemberView[] {
-    const { identity } = this.#storage
-    const core = this.#core.status()
-    const peers = new Map(core.peers.map((peer) => [peer.id, peer]))
-    return identity.firstMembers.map(({ id, nodeId }) => {
-      const match = peers.get(nodeId)?.matchIndex
-      return {
-        id,
-        address: this.#options.members?.[id],
-        isSelf: nodeId === identity.nodeId,
-        isLeader: nodeId === core.leader,
-        isUp: nodeId === identity.nodeId || this.#peers?.isHeard(nodeId) === true,
-        matchIndex: match,
-        lag: match === undefined ? undefined : core.lastIndex - match,
-      }
-    })
-  }
-
-  #nameOf(node: NodeId): string {
-    return this.#names.get(node) ?? `node ${node}`
+    this.#administration.tick(now, peers)
+    this.#noticeRemoval()
   }
 
   #ended(): Error | undefined {
@@ -481,8 +479,13 @@ export class Member implements Backend {
         cause: this.#fatal,
       })
     }
-    if (this.#closing !== undefined)
+    if (this.#closing !== undefined) {
       return new StoreError('QUORATE_NOT_OPEN', 'the store is closed')
+    }
+    if (this.#isRemoved) {
+      const { id } = this.#storage.identity
+      return new StoreError('QUORATE_REMOVED', `${id} was removed from the cluster`)
+    }
     return undefined
   }
 
@@ -495,6 +498,7 @@ export class Member implements Backend {
     this.#fatal = cause instanceof Error ? cause : new Error(String(cause))
     this.#ticker?.stop()
     this.#endCalls(this.#ended())
+    this.#administration.end(this.#ended())
     // Others must not count on this member: its connections go at once.
     if (this.#peers !== undefined) this.#driver.own(this.#peers.close())
     this.#events.fatal(this.#fatal)
@@ -503,5 +507,13 @@ export class Member implements Backend {
   #endCalls(error: unknown): void {
     this.#links.end(error)
     this.#reads.end(error)
+    this.#administration.endQuestions(error)
   }
+}
+
+/** What a former member tells clients: it does not mean the client, so it is not QUORATE_REMOVED. */
+function noMember(): StoreError {
+  return new StoreError('QUORATE_NOT_READY', 'the member asked is none any more: ask another one', {
+    retryable: true,
+  })
 }

@@ -14,13 +14,26 @@ export interface MemberOptions {
   readonly members: Readonly<Record<string, string>> | undefined
   /** Distinguishes clusters whose members have the same names; part of the cluster id. */
   readonly cluster: string | undefined
-  /** Where to listen; undefined: at the own address in `members`, or nowhere without one. */
+  /** Where to listen; undefined: at the own address in `members`, or in the directory, or nowhere without one. */
   readonly listen: string | undefined
+  /** Whom to ask to be let in when the folder is new; undefined: begin a cluster then. */
+  readonly join: JoinOptions | undefined
+  /** Of two members that are equally good leaders the one of higher priority leads; -100 to 100. */
+  readonly priority: number
   readonly tls: TlsOptions | undefined
   readonly secret: Uint8Array | undefined
   readonly timing: TimingOptions
   readonly limits: LimitOptions
   readonly storage: StorageOptions
+}
+
+/** How a new member finds its cluster. */
+export interface JoinOptions {
+  readonly addresses: readonly string[]
+  /** Where this member will listen. */
+  readonly listen: string
+  /** How long to wait until somebody has added this member. */
+  readonly timeoutMs: number
 }
 
 /** Raft's clock. */
@@ -65,6 +78,8 @@ export interface StorageOptions {
   readonly segmentBytes: number
   /** Log written since the last checkpoint that causes the next one. */
   readonly checkpointBytes: number
+  /** Log that is kept behind the last checkpoint for members that were away, or are new. */
+  readonly keepLogBytes: number
   /** LevelDB's memtable. */
   readonly writeBufferBytes: number
   /** LevelDB's block cache. */

@@ -2,13 +2,27 @@
  * The member among the others: what it says to them and hears from them, as typed calls over frames.
  *
  * A lone member without a port has no transport at all; then nothing is sent and nobody is up. A frame that does
- * not decode closes its connection and is counted (DecodeError, see Transport).
+ * not decode closes its connection and is counted (DecodeError, see Transport). A member that was removed is kept
+ * connected for a moment, so that it hears of it.
  */
+import type { StoreErrorCode } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { Time } from '../env/time.js'
 import type { Message, NodeId } from '../raft/types.js'
-import { Transport, type TransportHandlers } from '../transport/transport.js'
+import {
+  type PeerAddress,
+  type PeerFacts,
+  Transport,
+  type TransportHandlers,
+} from '../transport/transport.js'
 import { DecodeError } from '../wire/command.js'
+import {
+  type CallResult,
+  decodeAnswer,
+  decodeCall,
+  encodeAnswer,
+  encodeCall,
+} from '../wire/envelope.js'
 import {
   type Answer,
   decodeAnswers,
@@ -19,12 +33,16 @@ import {
   encodeRetained,
   FRAME_ANSWERS,
   FRAME_MESSAGE,
+  FRAME_QUESTION,
+  FRAME_REPLY,
   FRAME_REQUEST,
   FRAME_RETAINED,
 } from '../wire/forward.js'
+import { asMembershipRequest, type MembershipRequest } from '../wire/membership.js'
 import { decodeMessage, encodeMessage } from '../wire/message.js'
 import type { Identity } from './identity.js'
 import type { MemberOptions } from './options.js'
+import type { Roster } from './roster.js'
 
 /** What comes in; a DecodeError that one of these throws closes the connection. */
 export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDown' | 'call'> {
@@ -32,10 +50,21 @@ export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDo
   request(from: NodeId, link: number, request: Buffer): void
   answers(answers: readonly Answer[]): void
   retained(from: NodeId, index: number): void
+  question(from: NodeId, id: number, request: MembershipRequest): void
+  reply(from: NodeId, id: number, result: CallResult): void
+}
+
+/** Why a connection to another member is refused, by that member or by this one. */
+export interface PeerRefusal {
+  readonly node: NodeId
+  readonly code: StoreErrorCode
+  readonly message: string
 }
 
 /** Members say something to each other about every second; one that was silent for so long is not reachable. */
 const SILENCE_MS = 3000
+/** So long the last frames to a removed member have to arrive. */
+const LEAVING_MS = 1000
 /** Room in a frame beside entries and values. */
 const FRAME_OVERHEAD_BYTES = 65_536
 
@@ -43,8 +72,12 @@ const FRAME_OVERHEAD_BYTES = 65_536
 export class Peers {
   readonly #time: Time
   readonly #self: NodeId
+  readonly #options: MemberOptions
   readonly #handlers: PeerHandlers
   readonly #heardAt = new Map<NodeId, number>()
+  #members: readonly PeerAddress[] = []
+  #leaving: readonly PeerAddress[] = []
+  #removed: ReadonlySet<NodeId> = new Set()
   #transport: Transport | undefined
 
   /**
@@ -55,22 +88,60 @@ export class Peers {
     env: Env,
     identity: Identity,
     options: MemberOptions,
+    roster: Roster,
     handlers: PeerHandlers,
   ): Promise<Peers> {
-    const peers = new Peers(env.time, identity.nodeId, handlers)
-    await peers.#start(env, identity, options)
+    const peers = new Peers(env.time, identity.nodeId, options, handlers)
+    await peers.#start(env, identity, roster)
     return peers
   }
 
-  private constructor(time: Time, self: NodeId, handlers: PeerHandlers) {
+  private constructor(time: Time, self: NodeId, options: MemberOptions, handlers: PeerHandlers) {
     this.#time = time
     this.#self = self
+    this.#options = options
     this.#handlers = handlers
   }
 
   /** Where this member listens. */
   get address(): string | undefined {
     return this.#transport?.address
+  }
+
+  /** Where others can reach this member as far as it can tell by itself; undefined when it cannot. */
+  get reachableAt(): string | undefined {
+    const address = this.#transport?.reachableAt
+    return address === '' ? undefined : address
+  }
+
+  /** The members are those of `roster` now. */
+  setMembers(roster: Roster): void {
+    const before = this.#members
+    this.#take(roster)
+    const gone = before.filter(({ nodeId }) => this.#removed.has(nodeId))
+    if (gone.length > 0) {
+      this.#leaving = [...this.#leaving, ...gone]
+      this.#time.after(LEAVING_MS, () => {
+        this.#leaving = this.#leaving.filter((peer) => !gone.includes(peer))
+        this.#connect()
+      })
+    }
+    this.#connect()
+  }
+
+  /** What `node` has proven about itself since it connected. */
+  facts(node: NodeId): PeerFacts | undefined {
+    return this.#transport?.facts(node)
+  }
+
+  /** Connections that are not had because one side does not want the other. */
+  refusals(): readonly PeerRefusal[] {
+    const links = this.#transport?.status().peers ?? []
+    return links.flatMap(({ nodeId: node, lastError }) =>
+      lastError === undefined || lastError.code === 'QUORATE_NETWORK'
+        ? []
+        : [{ node, ...lastError }],
+    )
   }
 
   /** Whether frames to `node` have a proven connection to go to. */
@@ -104,6 +175,17 @@ export class Peers {
     this.#transport?.send(to, FRAME_RETAINED, [encodeRetained(index)])
   }
 
+  /** Asks the leader about the members; false when it was dropped. */
+  sendQuestion(to: NodeId, id: number, request: MembershipRequest): boolean {
+    const body = encodeCall({ id, method: 'members', params: request })
+    return this.#transport?.send(to, FRAME_QUESTION, [body]) ?? false
+  }
+
+  /** Answers a question; a lost answer is noticed by who asked. */
+  sendReply(to: NodeId, id: number, result: CallResult): void {
+    this.#transport?.send(to, FRAME_REPLY, [encodeAnswer(id, result)])
+  }
+
   /** Connections refused or closed for a fault since the start, by reason. */
   rejected(): Readonly<Record<string, number>> {
     return this.#transport?.status().rejected ?? {}
@@ -113,9 +195,12 @@ export class Peers {
     await this.#transport?.close()
   }
 
-  async #start(env: Env, identity: Identity, options: MemberOptions): Promise<void> {
-    const { members, limits, tls, secret } = options
-    const listen = options.listen ?? members?.[identity.id]
+  async #start(env: Env, identity: Identity, roster: Roster): Promise<void> {
+    const { members, limits, tls, secret, priority } = this.#options
+    const { id: memberId, nodeId, incarnation } = identity
+    this.#take(roster)
+    const ownAddress = roster.find(memberId)?.address
+    const listen = this.#options.listen ?? members?.[memberId] ?? ownAddress
     if (listen === undefined) return
     this.#transport = await Transport.start(
       env.network,
@@ -124,17 +209,15 @@ export class Peers {
       {
         identity: {
           clusterId: Buffer.from(identity.clusterId, 'hex'),
-          memberId: identity.id,
-          nodeId: identity.nodeId,
+          memberId,
+          nodeId,
+          incarnation,
         },
         listen,
-        peers: identity.firstMembers
-          .filter((member) => member.nodeId !== identity.nodeId)
-          .map((member) => ({
-            nodeId: member.nodeId,
-            memberId: member.id,
-            address: members?.[member.id] ?? '',
-          })),
+        advertised: members?.[memberId],
+        priority,
+        peers: this.#members,
+        removed: this.#removed,
         tls,
         secret,
         maxFrameBytes: 2 * (limits.maxValueBytes + limits.maxRequestBytes) + FRAME_OVERHEAD_BYTES,
@@ -142,7 +225,7 @@ export class Peers {
         maxClients: limits.maxClients,
       },
       {
-        frame: (from, kind, body) => this.#take(from, kind, body),
+        frame: (from, kind, body) => this.#receive(from, kind, body),
         peerUp: this.#handlers.peerUp,
         peerDown: this.#handlers.peerDown,
         call: this.#handlers.call,
@@ -150,12 +233,33 @@ export class Peers {
     )
   }
 
-  #take(from: NodeId, kind: number, body: Buffer): void {
+  /** Where the others are by the directory, and as a hint by this member's own options. */
+  #take(roster: Roster): void {
+    this.#members = roster.others.flatMap((member) => {
+      const { nodeId, id: memberId, address } = member
+      if (address === undefined) return []
+      const otherAddress = this.#options.members?.[memberId]
+      const incarnation = roster.incarnationOf(member)
+      return [{ nodeId, memberId, address, otherAddress, incarnation }]
+    })
+    this.#removed = new Set(roster.directory.removed.map(({ nodeId }) => nodeId))
+  }
+
+  #connect(): void {
+    const leaving = this.#leaving.filter(({ nodeId }) => this.#removed.has(nodeId))
+    this.#transport?.setPeers([...this.#members, ...leaving], this.#removed)
+  }
+
+  #receive(from: NodeId, kind: number, body: Buffer): void {
     this.#heardAt.set(from, this.#time.now())
     switch (kind) {
       case FRAME_MESSAGE: {
         const message = decodeMessage(body)
         if (message.to !== this.#self) throw new DecodeError('a message for another node')
+        // A follower hands the wish for a transfer on under the name of its target.
+        if (message.from !== from && message.type !== 'transferLeader') {
+          throw new DecodeError('a message in the name of another node')
+        }
         this.#handlers.message(message)
         return
       }
@@ -170,6 +274,16 @@ export class Peers {
       case FRAME_RETAINED:
         this.#handlers.retained(from, decodeRetained(body))
         return
+      case FRAME_QUESTION: {
+        const { id, params } = decodeCall(body)
+        this.#handlers.question(from, id, asMembershipRequest(params))
+        return
+      }
+      case FRAME_REPLY: {
+        const { id, result } = decodeAnswer(body)
+        this.#handlers.reply(from, id, result)
+        return
+      }
       default:
         throw new DecodeError(`unknown frame kind ${kind}`)
     }

@@ -8,7 +8,7 @@
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { LogIndex } from '../raft/types.js'
-import type { PendingRead } from './backend.js'
+import type { PendingRead, ScanRequest } from './backend.js'
 
 /** ReadIndex rounds under way at once; reads that come meanwhile share the next one. */
 const ROUNDS_MAX = 4
@@ -21,6 +21,8 @@ const SERVE_BUDGET_MS = 2
 export interface ReadSource {
   readonly appliedIndex: LogIndex
   readonly hasLeader: boolean
+  /** Asks for `flush` at the end of this turn. */
+  wake(): void
   /** Starts a ReadIndex round; answered by `onReadIndex`, `onDropped` or never. */
   requestReadIndex(token: number): void
   /** Completes `read` from the present state. */
@@ -28,7 +30,7 @@ export interface ReadSource {
 }
 
 interface Round {
-  readonly reads: PendingRead[]
+  reads: PendingRead[]
   readonly startedAt: number
 }
 
@@ -78,6 +80,25 @@ export class Reads {
     }
     this.#waiting.push({ read, index: read.minIndex })
     return false
+  }
+
+  /** Resolves on the turn on which the applied state is as new as `request` asks. */
+  reach(request: Omit<ScanRequest, 'range' | 'reverse'>): Promise<void> {
+    const { level, minIndex, deadline, signal } = request
+    return new Promise((resolve, reject) => {
+      const isFlushWanted = this.add({
+        keys: [],
+        level,
+        minIndex,
+        deadline,
+        get abandoned() {
+          return signal?.aborted === true
+        },
+        complete: () => resolve(),
+        fail: reject,
+      })
+      if (isFlushWanted) this.#source.wake()
+    })
   }
 
   /** Starts a round for the strong reads collected so far, unless enough rounds are under way. */
@@ -135,6 +156,7 @@ export class Reads {
   tick(now: number): void {
     for (const [token, round] of this.#rounds) {
       if (now - round.startedAt >= ROUND_RETRY_MS) this.onDropped(token)
+      else round.reads = round.reads.filter((read) => !this.#expire(read, now))
     }
     this.#collected = this.#collected.filter((read) => !this.#expire(read, now))
     this.#waiting = this.#waiting.filter(({ read }) => !this.#expire(read, now))

@@ -2,67 +2,81 @@
 
 import type { Role } from '../raft/types.js'
 import type { MemberView } from './backend.js'
+import type { Standing } from './roster.js'
 
 /** What the words are made from. */
-export interface Standing {
+export interface Situation {
   readonly id: string
   readonly role: Role | 'stopped'
+  readonly standing: Standing
   readonly leader: string | undefined
   readonly members: readonly MemberView[]
   readonly cause: Error | undefined
   readonly peersWantingSnapshot: readonly string[]
+  /** Members that are not connected because one side refuses the other, with the reason. */
+  readonly refusals: readonly string[]
 }
 
 /** Entries a member may lag behind before it is worth a sentence. */
 const LAG_WORTH_WORDS = 10_000
 
 /** Sentences, the most important first. */
-export function describeStanding(standing: Standing): string[] {
-  if (standing.role === 'stopped') {
+export function describeStanding(situation: Situation): string[] {
+  const { id, role, standing, cause } = situation
+  if (role === 'stopped') {
     return [
-      `${standing.id} has stopped: ${standing.cause?.message ?? 'it was closed'}. ` +
+      `${id} has stopped: ${cause?.message ?? 'it was closed'}. ` +
         'What it acknowledged is on its disk; restart it once the cause is gone.',
     ]
   }
-  const words = [describeLeadership(standing), ...describeQuorum(standing)]
-  for (const member of standing.members) {
+  if (standing === 'removed') {
+    return [`${id} was removed from the cluster: it serves nothing any more. Its folder may go.`]
+  }
+  const words = [describeLeadership(situation)]
+  // Before its log tells who the others are it can say nothing about them.
+  if (standing !== 'joining') words.push(...describeQuorum(situation))
+  for (const refusal of situation.refusals) words.push(`No connection to ${refusal}.`)
+  for (const member of situation.members) {
     if (member.lag !== undefined && member.lag > LAG_WORTH_WORDS) {
       words.push(`${member.id} is ${member.lag} entries behind and catching up.`)
     }
   }
-  for (const id of standing.peersWantingSnapshot) {
-    words.push(`${id} needs entries that the log does not hold any more; it cannot catch up.`)
+  for (const peer of situation.peersWantingSnapshot) {
+    words.push(`${peer} needs entries that the log does not hold any more; it cannot catch up.`)
   }
   return words
 }
 
-function describeLeadership(standing: Standing): string {
-  if (standing.role === 'leader') return `${standing.id} leads.`
-  if (standing.leader !== undefined) return `${standing.id} follows ${standing.leader}.`
-  return `${standing.id} knows no leader: writes and strong reads wait, eventual reads are served.`
+function describeLeadership({ id, role, standing, leader }: Situation): string {
+  if (role === 'leader') return `${id} leads.`
+  if (standing === 'joining') return `${id} waits for a leader to bring it the log.`
+  const part = standing === 'learner' ? ' as a learner, without a vote' : ''
+  if (leader !== undefined) return `${id} follows ${leader}${part}.`
+  return `${id} knows no leader: writes and strong reads wait, eventual reads are served.`
 }
 
-function describeQuorum(standing: Standing): string[] {
-  const voters = standing.members.length
-  if (voters === 1) return ['One member: no other copy of the data exists.']
-  const up = standing.members.filter((member) => member.isUp || member.isSelf).length
-  const quorum = Math.floor(voters / 2) + 1
-  const down = standing.members.filter((member) => !member.isUp && !member.isSelf)
+function describeQuorum(situation: Situation): string[] {
+  const { members } = situation
+  const voters = members.filter((member) => member.as === 'voter')
   const words: string[] = []
+  const down = members.filter((member) => !member.isUp && !member.isSelf)
   if (down.length > 0) {
     words.push(`No connection to ${down.map((member) => member.id).join(' and ')}.`)
   }
-  if (up < quorum) {
-    words.push(`${up} of ${voters} members reachable from here, ${quorum} are needed to write.`)
-  } else {
-    const spare = up - quorum
-    words.push(
-      `${up} of ${voters} members reachable from here; ` +
-        (spare === 0 ? 'the next loss stops writes.' : `can lose ${spare} more.`),
-    )
+  if (voters.length === 1) {
+    if (members.length === 1) words.push('One member: no other copy of the data exists.')
+    else words.push('One voter: without it nothing is written.')
+    return words
   }
-  if (voters % 2 === 0) {
-    words.push(`${voters} members survive no more losses than ${voters - 1} would.`)
+  const up = voters.filter((member) => member.isUp || member.isSelf).length
+  const quorum = Math.floor(voters.length / 2) + 1
+  const all = voters.length === members.length ? 'members' : 'voters'
+  const reachable = `${up} of ${voters.length} ${all} reachable from here`
+  if (up < quorum) words.push(`${reachable}, ${quorum} are needed to write.`)
+  else if (up === quorum) words.push(`${reachable}; the next loss stops writes.`)
+  else words.push(`${reachable}; can lose ${up - quorum} more.`)
+  if (voters.length % 2 === 0) {
+    words.push(`${voters.length} ${all} survive no more losses than ${voters.length - 1} would.`)
   }
   return words
 }

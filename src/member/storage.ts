@@ -7,8 +7,10 @@ import type { DiskLock } from '../env/disk.js'
 import type { Env } from '../env/env.js'
 import { RaftLog } from '../log/raft-log.js'
 import { StateMachine } from '../machine/state-machine.js'
-import type { ConfState, CoreInit, CoreOptions, Entry, NodeId } from '../raft/types.js'
+import type { CoreInit, CoreOptions, NodeId } from '../raft/types.js'
+import { changeConfiguration, firstConfiguration } from './directory.js'
 import { claimIdentity, type Identity } from './identity.js'
+import { joinCluster } from './join.js'
 import type { MemberOptions } from './options.js'
 
 /**
@@ -31,21 +33,22 @@ export interface Storage {
  *   QUORATE_CORRUPTION.
  */
 export async function openStorage(env: Env, options: MemberOptions): Promise<Storage> {
-  const { dir } = options
+  const { dir, join } = options
   await env.disk.makeDir(dir)
   const lock = await env.disk.lock(`${dir}/lock`)
   let log: RaftLog | undefined
   try {
     const identity = await claimIdentity(env.disk, env.random, dir, {
       id: options.id,
-      memberIds: options.members === undefined ? undefined : Object.keys(options.members),
+      members: options.members,
       cluster: options.cluster,
+      join: join && ((incarnation) => joinCluster(env, options, join, incarnation)),
     })
     log = await openLog(env, options, identity)
     const machine = await StateMachine.open(env.databases, `${dir}/state`, {
       maxSessions: MAX_SESSIONS,
-      initialConf: firstConfiguration(identity),
-      confChange: refuseConfChange,
+      initial: firstConfiguration(identity.firstMembers),
+      confChange: changeConfiguration,
     })
     return { lock, identity, log, machine }
   } catch (error) {
@@ -123,23 +126,5 @@ function openLog(env: Env, options: MemberOptions, identity: Identity): Promise<
       maxWriteBytes: options.limits.maxRequestBytes,
       tailBytes: options.limits.entryCacheBytes,
     },
-  )
-}
-
-function firstConfiguration(identity: Identity): ConfState {
-  return {
-    voters: identity.firstMembers.map((member) => member.nodeId),
-    votersOutgoing: [],
-    learners: [],
-    learnersNext: [],
-    autoLeave: false,
-  }
-}
-
-/** Nothing here proposes configuration changes yet, so an entry with one comes from a newer version. */
-function refuseConfChange(entry: Entry): ConfState {
-  throw new StoreError(
-    'QUORATE_FORMAT',
-    `entry ${entry.index} changes the configuration, which this version does not do`,
   )
 }

@@ -13,6 +13,8 @@ const PATIENCE_MS = 60_000
 
 interface Life {
   readonly host: SimHost
+  /** Whom to join: not a member of the beginning. */
+  readonly join: readonly string[] | undefined
   store: Store | undefined
 }
 
@@ -24,7 +26,10 @@ export class SimCluster {
   readonly #addresses: Readonly<Record<string, string>>
   readonly #lives = new Map<string, Life>()
 
-  /** Starts a member on a host of its own for each name; a single one has no network. */
+  /**
+   * Starts a member on a host of its own for each name. A single one has no network, unless `options` say where it
+   * listens: then others can join it.
+   */
   static async start(
     seed: number,
     names: readonly string[],
@@ -39,10 +44,34 @@ export class SimCluster {
     this.world = world
     this.network = new SimNetwork(world)
     this.#options = options
-    this.#addresses = Object.fromEntries(names.map((name) => [name, `${name}:7100`]))
-    for (const name of names) {
-      this.#lives.set(name, { host: new SimHost(world, this.network, name), store: undefined })
-    }
+    this.#addresses = Object.fromEntries(names.map((name) => [name, this.addressOf(name)]))
+    for (const name of names) this.#addLife(name, undefined)
+  }
+
+  /** Where the member of this name listens. */
+  addressOf(name: string): string {
+    return `${name}:7100`
+  }
+
+  /** Starts a member on a new host that joins the others; resolves when one of them has added it. */
+  async join(name: string): Promise<void> {
+    this.#addLife(
+      name,
+      this.names.map((other) => this.addressOf(other)),
+    )
+    await this.#open(name)
+  }
+
+  /** Ends a member's process and puts an empty disk into its machine. */
+  wipe(name: string): void {
+    this.kill(name)
+    this.host(name).wipe()
+  }
+
+  /** Takes a member and its host out of the cluster's view: whatever becomes of it does not matter any more. */
+  forget(name: string): void {
+    this.kill(name)
+    this.#lives.delete(name)
   }
 
   get names(): string[] {
@@ -89,16 +118,7 @@ export class SimCluster {
 
   /** Starts a member that is down. */
   async restart(name: string): Promise<void> {
-    const life = this.#life(name)
-    const isAlone = this.#lives.size === 1
-    const options: OpenOptions = {
-      secret: 'a secret for simulations',
-      ...this.#options,
-      dir: 'data',
-      id: name,
-      ...(!isAlone && { members: this.#addresses }),
-    }
-    life.store = await this.run(openStore(life.host.boot(), options))
+    await this.run(this.#open(name))
   }
 
   /** Lets time pass until `promise` settles; fails when it takes longer than a minute of virtual time. */
@@ -120,6 +140,26 @@ export class SimCluster {
       if (life.store !== undefined) await this.run(life.store.close())
       life.store = undefined
     }
+  }
+
+  #addLife(name: string, join: readonly string[] | undefined): void {
+    const host = new SimHost(this.world, this.network, name)
+    this.#lives.set(name, { host, join, store: undefined })
+  }
+
+  async #open(name: string): Promise<void> {
+    const life = this.#life(name)
+    const isAlone = Object.keys(this.#addresses).length === 1
+    const options: OpenOptions = {
+      secret: 'a secret for simulations',
+      ...this.#options,
+      dir: 'data',
+      id: name,
+      ...(life.join !== undefined
+        ? { join: life.join, listen: this.addressOf(name) }
+        : !isAlone && { members: this.#addresses }),
+    }
+    life.store = await openStore(life.host.boot(), options)
   }
 
   #life(name: string): Life {

@@ -35,7 +35,6 @@ export class Pipe {
   readonly #arrive: (arrival: Arrival) => void
   readonly #queue: { readonly arrival: Arrival; readonly dueAt: number }[] = []
   #queuedBytes = 0
-  #lastDueAt = 0
   #isScheduled = false
 
   constructor(world: SimWorld, link: SimLink, arrive: (arrival: Arrival) => void) {
@@ -81,9 +80,7 @@ export class Pipe {
   }
 
   #push(arrival: Arrival): void {
-    const dueAt = Math.max(this.#lastDueAt, this.#world.now + this.#link.delayMs())
-    this.#lastDueAt = dueAt
-    this.#queue.push({ arrival, dueAt })
+    this.#queue.push({ arrival, dueAt: this.#world.now + this.#link.delayMs() })
     if (arrival !== 'end') this.#queuedBytes += arrival.length
     this.retry()
   }

@@ -21,7 +21,7 @@ import type {
   Databases,
   KeyRange,
 } from '../env/database.js'
-import { find, highest, inserted, lowest, removed, type SortedBytes } from './sorted-bytes.js'
+import { entriesOf, find, highest, inserted, lowest, removed, type SortedBytes } from './sorted-bytes.js'
 import type { SimWorld } from './world.js'
 
 const READ_MS = 0.1
@@ -39,6 +39,10 @@ interface Folder {
 
 /** The databases of one simulated host. */
 export class SimDatabases implements Databases {
+  /** Multiplies the time that operations take. */
+  slowness = 1
+  /** How the process hears of what has happened: at once, or through its gate (SimTime.deliver). */
+  deliver: (callback: () => void) => void = (callback) => callback()
   readonly #world: SimWorld
   readonly #name: string
   readonly #folders = new Map<string, Folder>()
@@ -84,9 +88,20 @@ export class SimDatabases implements Databases {
     for (const [dir, durable] of image) this.#folders.set(dir, { durable, open: undefined })
   }
 
+  /** What the database in `dir` shows now, or would if it were opened. */
+  contents(dir: string): Iterable<readonly [Uint8Array, Uint8Array]> {
+    const folder = this.#folders.get(dir)
+    return entriesOf(folder?.open?.current ?? folder?.durable)
+  }
+
   /** Lets the next flush that is asked for fail quietly, as on a full disk. */
   failNextFlush(): void {
     this.#flushesToFail++
+  }
+
+  /** Forgets the failures of `failNextFlush` that have not happened. */
+  forgetFailures(): void {
+    this.#flushesToFail = 0
   }
 
   /** Whether the flush that is now asked for is to fail. */
@@ -105,8 +120,8 @@ export class SimDatabases implements Databases {
   later(database: SimDatabase, ms: number): Promise<void> {
     const jitter = this.#world.below(1000, this.#name, 'database', this.#draws++) / 1000
     return new Promise((resolve) => {
-      this.#world.schedule(ms * (0.5 + jitter), () => {
-        if (database.isOpen) resolve()
+      this.#world.schedule(ms * (0.5 + jitter) * this.slowness, () => {
+        if (database.isOpen) this.deliver(resolve)
       })
     })
   }
@@ -129,6 +144,10 @@ class SimDatabase implements Database {
 
   get isOpen(): boolean {
     return this.#folder.open === this
+  }
+
+  get current(): SortedBytes {
+    return this.#current
   }
 
   get(key: Uint8Array): Uint8Array | undefined {

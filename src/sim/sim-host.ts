@@ -54,6 +54,12 @@ export class SimHost {
     this.#time.resume()
   }
 
+  /** Disk and databases take `factor` times as long as they would. */
+  slow(factor: number): void {
+    this.disk.slowness = factor
+    this.databases.slowness = factor
+  }
+
   /** The clocks of this and every later process run `rate` times as fast as the world's. */
   drift(rate: number): void {
     this.#rate = rate

@@ -30,6 +30,14 @@ export function find(map: SortedBytes, key: Uint8Array): Uint8Array | undefined 
   return undefined
 }
 
+/** All entries, in the order of their keys. */
+export function* entriesOf(map: SortedBytes): Generator<readonly [Uint8Array, Uint8Array]> {
+  if (map === undefined) return
+  yield* entriesOf(map.left)
+  yield [map.key, map.value]
+  yield* entriesOf(map.right)
+}
+
 /** The map with `value` under `key`; neither may change afterwards. */
 export function inserted(map: SortedBytes, key: Uint8Array, value: Uint8Array): SortedNode {
   if (map === undefined) {

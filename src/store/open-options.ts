@@ -1,7 +1,10 @@
 /** Where user options enter: checked here once, defaults applied here once. */
+import { parseAddress } from '../env/address.js'
 import type { TlsOptions } from '../env/network.js'
 import type { ReadLevel } from '../member/backend.js'
+import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
 import type {
+  JoinOptions,
   LimitOptions,
   MemberOptions,
   StorageOptions,
@@ -18,8 +21,23 @@ export interface OpenOptions {
   readonly dir: string
   /** This member's name: 1 to 64 of `A-Z a-z 0-9 . _ -`. Required with `members`. */
   readonly id?: string
-  /** Addresses of all first members by name, this one included: `host:port` or `unix:/path`. The same everywhere. */
+  /**
+   * Addresses of all first members by name, this one included: `host:port` or `unix:/path`. The same everywhere.
+   * Later the cluster itself knows who its members are; then these are hints where to find them.
+   */
   readonly members?: Readonly<Record<string, string>>
+  /**
+   * Become a member of a running cluster: addresses of some of its members. Needs `id` and `listen`, and somebody
+   * who calls `members.add`. Ignored once the folder is a member's.
+   */
+  readonly join?: readonly string[]
+  /** How long `Store.open` waits to be added when it joins; default 60,000. */
+  readonly joinTimeoutMs?: number
+  /**
+   * How much this member should lead, -100 to 100, default 0: when one of higher priority has kept up for ten
+   * seconds, the leader hands over to it.
+   */
+  readonly priority?: number
   /** A name that tells clusters with equally named members apart. */
   readonly cluster?: string
   /** Where to listen when that is not the own address in `members` (behind NAT, in a container). */
@@ -58,6 +76,8 @@ export interface StoreSettings {
 const KIB = 1024
 const MIB = 1024 * KIB
 
+const JOIN_TIMEOUT_MS = 60_000
+
 const TIMING: TimingOptions = { tickMs: 50, heartbeatMs: 150, electionMs: 1500 }
 
 const LIMITS: LimitOptions = {
@@ -77,6 +97,7 @@ const LIMITS: LimitOptions = {
 const STORAGE: StorageOptions = {
   segmentBytes: 64 * MIB,
   checkpointBytes: 64 * MIB,
+  keepLogBytes: 256 * MIB,
   writeBufferBytes: 16 * MIB,
   cacheBytes: 32 * MIB,
 }
@@ -90,6 +111,7 @@ const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   maxRequestBytes: [4 * KIB, 16 * MIB],
   segmentBytes: [64 * KIB, 1024 * MIB],
   checkpointBytes: [64 * KIB, Number.MAX_SAFE_INTEGER],
+  keepLogBytes: [0, Number.MAX_SAFE_INTEGER],
   writeBufferBytes: [64 * KIB, 1024 * MIB],
   cacheBytes: [0, 1024 * 1024 * MIB],
 }
@@ -100,6 +122,9 @@ const OPTION_NAMES: readonly (keyof OpenOptions)[] = [
   'members',
   'cluster',
   'listen',
+  'join',
+  'joinTimeoutMs',
+  'priority',
   'tls',
   'secret',
   'valueEncoding',
@@ -180,12 +205,43 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     members,
     cluster: options.cluster,
     listen: options.listen,
+    join: resolveJoin(options),
+    priority: resolvePriority(options.priority),
     tls: options.tls,
     secret: resolveSecret(options.secret),
     timing,
     limits: resolveNumbers('limits', LIMITS, options.limits),
     storage: resolveNumbers('storage', STORAGE, options.storage),
   }
+}
+
+function resolveJoin({
+  join,
+  joinTimeoutMs,
+  id,
+  listen,
+  members,
+}: OpenOptions): JoinOptions | undefined {
+  if (join === undefined) {
+    if (joinTimeoutMs !== undefined) throw new TypeError('joinTimeoutMs is for join')
+    return undefined
+  }
+  if (!Array.isArray(join) || join.length === 0 || join.some((at) => typeof at !== 'string')) {
+    throw new TypeError('join is a list of addresses')
+  }
+  for (const address of join) parseAddress(address)
+  const port = listen ?? (id === undefined ? undefined : members?.[id])
+  if (id === undefined || port === undefined) {
+    throw new TypeError('a member that joins needs its id, and listen')
+  }
+  const timeoutMs = requireTimeout(joinTimeoutMs ?? JOIN_TIMEOUT_MS)
+  return { addresses: join, listen: port, timeoutMs }
+}
+
+function resolvePriority(priority: unknown = 0): number {
+  if (typeof priority !== 'number') throw new TypeError('priority is a number')
+  if (Number.isInteger(priority) && priority >= -100 && priority <= 100) return priority
+  throw new RangeError('priority is a whole number from -100 to 100')
 }
 
 function requireText(name: string, value: unknown): void {
@@ -195,7 +251,7 @@ function requireText(name: string, value: unknown): void {
 
 function requireMemberId(id: unknown): void {
   if (typeof id !== 'string') throw new TypeError('a member id is a string')
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) {
+  if (!MEMBER_ID_PATTERN.test(id)) {
     throw new RangeError(`a member id is 1 to 64 of A-Z a-z 0-9 . _ -, not ${JSON.stringify(id)}`)
   }
 }

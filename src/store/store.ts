@@ -19,6 +19,7 @@ import {
   type WriteOptions,
 } from './access.js'
 import type { Key } from './encoding.js'
+import { Members } from './members.js'
 import {
   type OpenOptions,
   resolveMemberOptions,
@@ -33,6 +34,8 @@ import { WritePipeline, type WriteResult } from './write-pipeline.js'
 export interface StoreEvents {
   /** Another leader, or another term, is known; `leader` is undefined while there is none. */
   leader: [change: { readonly leader: string | undefined; readonly term: number }]
+  /** This member was removed from the cluster: its calls end with QUORATE_REMOVED. Only `close` is left. */
+  removed: []
   /** The member has stopped: its log failed or an invariant broke. Only `close` is left. */
   fatal: [error: Error]
 }
@@ -51,6 +54,8 @@ export class Store extends EventEmitter<StoreEvents> {
   readonly #settings: StoreSettings
   readonly #pipeline: WritePipeline
   readonly #access: Access
+  /** The members of the cluster: see who they are, add, remove, hand over leadership. */
+  readonly members: Members
 
   static {
     construct = (backend, settings) => new Store(backend, settings)
@@ -62,10 +67,12 @@ export class Store extends EventEmitter<StoreEvents> {
     this.#settings = settings
     this.#pipeline = new WritePipeline(backend, settings)
     this.#access = new Access(backend, this.#pipeline, settings, settings.consistency, undefined)
+    this.members = new Members(backend)
   }
 
   /**
-   * Opens this process's member of a cluster, or a store of one member when `members` is not given.
+   * Opens this process's member of a cluster, or a store of one member when `members` is not given. With `join`
+   * and a new folder it waits until a running cluster has added it.
    *
    * Resolves once everything known to be committed here is applied; it does not wait for a leader. A single
    * member accepts writes milliseconds later; a cluster does so when a majority is up. Every acknowledged
@@ -74,7 +81,9 @@ export class Store extends EventEmitter<StoreEvents> {
    * @throws {StoreError} QUORATE_LOCKED another process has the folder; QUORATE_WRONG_CLUSTER and
    *   QUORATE_WRONG_MEMBER the folder is somebody else's; QUORATE_FORMAT it is of a newer version;
    *   QUORATE_CORRUPTION bytes are damaged (the message names the file); QUORATE_INSECURE a non-loopback
-   *   address without `tls` or `secret`; QUORATE_NETWORK the address cannot be listened on.
+   *   address without `tls` or `secret`; QUORATE_NETWORK the address cannot be listened on. With `join` also
+   *   QUORATE_TIMEOUT nobody added it in time; QUORATE_REMOVED and QUORATE_WRONG_MEMBER the name was used before;
+   *   QUORATE_UNAUTHORIZED.
    * @throws {TypeError | RangeError} an option is unknown, of the wrong type or out of bounds.
    */
   static open(options: OpenOptions): Promise<Store> {
@@ -174,8 +183,9 @@ export class Store extends EventEmitter<StoreEvents> {
   }
 
   /**
-   * Ends all calls under way (QUORATE_NOT_OPEN; writes that were sent have the outcome `unknown`), takes a
-   * checkpoint and releases the folder. Closing twice is the same as once.
+   * Ends all calls under way (QUORATE_NOT_OPEN; writes that were sent have the outcome `unknown`), hands over
+   * leadership within one election timeout, takes a checkpoint and releases the folder. Closing twice is the same
+   * as once.
    */
   close(): Promise<void> {
     return this.#backend.close()
@@ -202,12 +212,19 @@ async function openOver(
   watch: ((parts: MemberParts) => void) | undefined,
 ): Promise<Store> {
   let store: Store | undefined
+  let isRemoved = false
   const events: BackendEvents = {
     leader: (leader, term) => store?.emit('leader', { leader, term }),
+    removed: () => {
+      isRemoved = true
+      store?.emit('removed')
+    },
     fatal: (error) => store?.emit('fatal', error),
   }
   const member = await Member.open(env, resolveMemberOptions(options), events, watch)
   store = construct(member, settings)
+  // Known from the beginning; whoever opens it has to be there to hear of it.
+  if (isRemoved) env.time.soon(() => store?.emit('removed'))
   return store
 }
 

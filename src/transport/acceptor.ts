@@ -26,6 +26,7 @@ import {
   NONCE_BYTES,
 } from '../wire/handshake.js'
 import { Channel } from './channel.js'
+import { wipedMessage } from './dial.js'
 import { type CallHandler, ServedClient } from './served-client.js'
 import { isProofOf, proofOf, sessionTags, type Transcript } from './session-key.js'
 import type { PeerAddress, TransportIdentity } from './transport.js'
@@ -48,10 +49,14 @@ export interface AcceptorOptions {
 
 /** What the owner of an acceptor hears and is asked. */
 export interface AcceptorHandlers {
-  /** The member known as `node`; only known ones are let in. */
+  /** The member known as `node`. */
   peer(node: NodeId): PeerAddress | undefined
-  /** A member is proven; it replaces an earlier connection of the same member. */
-  memberUp(node: NodeId): void
+  /** Whether a member that is not known here may come in. */
+  welcomes(stranger: Hello): boolean
+  /** Whether `node` was a member and is none any more; it is told so. */
+  isRemoved(node: NodeId): boolean
+  /** A member is proven to be who `hello` says; it replaces an earlier connection of the same member. */
+  memberUp(hello: Hello): void
   memberFrame(node: NodeId, kind: number, body: Buffer): void
   /** The proven connection of a member broke; not called when a newer one replaced it. */
   memberDown(node: NodeId): void
@@ -136,9 +141,17 @@ export class Acceptor {
       const message = `this is member ${identity.memberId} (node ${identity.nodeId})`
       throw new StoreError('QUORATE_WRONG_MEMBER', message)
     }
-    if (this.#handlers.peer(hello.from)?.memberId !== hello.memberId) {
+    if (this.#handlers.isRemoved(hello.from)) {
+      throw new StoreError('QUORATE_REMOVED', `${hello.memberId} was removed from the cluster`)
+    }
+    const peer = this.#handlers.peer(hello.from)
+    if (peer === undefined && this.#handlers.welcomes(hello)) return
+    if (peer?.memberId !== hello.memberId) {
       const message = `no member ${hello.memberId} (node ${hello.from}) is known here`
       throw new StoreError('QUORATE_WRONG_MEMBER', message)
+    }
+    if ((peer.incarnation ?? hello.incarnation) !== hello.incarnation) {
+      throw new StoreError('QUORATE_WRONG_MEMBER', wipedMessage(hello.memberId))
     }
   }
 
@@ -151,7 +164,7 @@ export class Acceptor {
     const earlier = this.#members.get(hello.from)
     this.#members.set(hello.from, incoming)
     earlier?.close('replaced', 'the member has connected anew')
-    this.#handlers.memberUp(hello.from)
+    this.#handlers.memberUp(hello)
   }
 
   #count(reason: string): void {
@@ -250,8 +263,8 @@ class Incoming {
   #challenge(body: Buffer): void {
     const hello = decodeHello(body)
     this.#owner.admit(hello)
-    const { clusterId, nodeId, memberId } = this.#options.identity
-    const challenge = encodeChallenge({ clusterId, node: nodeId, memberId, nonce: this.#nonce })
+    const { nodeId: node, ...identity } = this.#options.identity
+    const challenge = encodeChallenge({ ...identity, node, nonce: this.#nonce })
     this.#phase = { type: 'proof', hello, transcript: { hello: body, challenge } }
     this.#channel.send(FRAME_CHALLENGE, [challenge])
   }

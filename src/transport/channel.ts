@@ -125,10 +125,10 @@ export class Channel {
       this.#reader.push(asBuffer(bytes))
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
-      if (!(error instanceof FrameError)) this.close('malformed', error.message)
-      // The preamble tells the other side which version it meets, also when that is all it understands.
-      else if (error.fault === 'version') this.finish(error.fault, error.message)
-      else this.close(error.fault, error.message)
+      const reason = error instanceof FrameError ? error.fault : 'malformed'
+      // The own preamble tells the other side which version it meets, when that is all it understands.
+      if (reason === 'version' && !this.#isPreambleSent) this.finish(reason, error.message)
+      else this.close(reason, error.message)
     }
   }
 

@@ -4,14 +4,14 @@
  * Used by the command line and by stores in other processes. It does not reconnect: a call whose connection
  * broke fails with outcome `unknown`, and what to do about that is for the caller.
  */
-import { StoreError, type StoreErrorCode } from '../base/errors.js'
+import { StoreError } from '../base/errors.js'
 import type { Network } from '../env/network.js'
 import type { Random } from '../env/random.js'
 import type { Time, TimerHandle } from '../env/time.js'
 import { NONE } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
-import { type CallError, decodeAnswer, encodeCall } from '../wire/envelope.js'
-import { CLUSTER_ID_BYTES, FRAME_ANSWER, FRAME_CALL } from '../wire/handshake.js'
+import { decodeAnswer, encodeCall, storeErrorOf } from '../wire/envelope.js'
+import { CLUSTER_ID_BYTES, FRAME_ANSWER, FRAME_CALL, NO_INCARNATION } from '../wire/handshake.js'
 import type { Channel } from './channel.js'
 import { Dial } from './dial.js'
 import { checkAddress, checkSecret, type Protection } from './protection.js'
@@ -98,6 +98,9 @@ export class ClientConnection {
       from: NONE,
       to: NONE,
       memberId: '',
+      incarnation: NO_INCARNATION,
+      priority: 0,
+      address: '',
     }
     const maxFrameBytes = ANSWER_BYTES_MAX
     return new Promise((resolve, reject) => {
@@ -123,7 +126,7 @@ export class ClientConnection {
     // An answer that came after its time was up finds nobody.
     if (call === undefined) return
     if ('ok' in result) call.resolve(result.ok)
-    else call.reject(remoteError(result.error))
+    else call.reject(storeErrorOf(result.error))
   }
 
   #timeOut(id: number, method: string, timeoutMs: number): void {
@@ -153,12 +156,4 @@ export class ClientConnection {
       )
     }
   }
-}
-
-/** An error as the member gave it; a code of a newer version is kept, whatever it means. */
-function remoteError(error: CallError): StoreError {
-  return new StoreError(error.code as StoreErrorCode, error.message, {
-    outcome: error.outcome ?? 'unknown',
-    retryable: error.retryable ?? false,
-  })
 }

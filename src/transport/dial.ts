@@ -9,6 +9,7 @@ import type { Random } from '../env/random.js'
 import type { Time } from '../env/time.js'
 import type { NodeId } from '../raft/types.js'
 import {
+  type Challenge,
   decodeChallenge,
   decodeRefusal,
   encodeHello,
@@ -28,6 +29,8 @@ export interface Expected {
   readonly clusterId: Uint8Array
   readonly nodeId: NodeId
   readonly memberId: string
+  /** Hexadecimal; undefined when any is right. */
+  readonly incarnation: string | undefined
 }
 
 /** What a dial needs to know. */
@@ -44,8 +47,8 @@ export interface DialOptions {
 
 /** What the owner of a dial hears. */
 export interface DialHandlers {
-  /** The other side is proven; from now on frames come. */
-  up(channel: Channel): void
+  /** The other side is proven to be of this incarnation; from now on frames come. */
+  up(channel: Channel, incarnation: string): void
   frame(kind: number, body: Buffer): void
   /** The last call: the dial failed, or what was up broke. */
   ended(error: StoreError): void
@@ -62,6 +65,7 @@ export class Dial {
   #phase: Phase = 'connecting'
   #channel: Channel | undefined
   #transcript: Transcript | undefined
+  #incarnation = ''
   #failure: StoreError | undefined
   readonly #deadline: unknown
 
@@ -125,7 +129,9 @@ export class Dial {
 
   #prove(body: Buffer): void {
     const { expected, secret } = this.#options
-    if (expected !== undefined) checkAnswerer(expected, body)
+    const answerer = decodeChallenge(body)
+    if (expected !== undefined) checkAnswerer(expected, answerer)
+    this.#incarnation = answerer.incarnation
     this.#transcript = { hello: this.#hello, challenge: Buffer.from(body) }
     this.#phase = 'proof'
     this.#channel!.send(FRAME_PROOF, [proofOf('dialer', secret, this.#transcript)])
@@ -142,7 +148,7 @@ export class Dial {
     const channel = this.#channel!
     channel.prove(sessionTags('dialer', secret, transcript), maxFrameBytes)
     channel.watch('asks')
-    this.#handlers.up(channel)
+    this.#handlers.up(channel, this.#incarnation)
   }
 
   #fail(error: StoreError): void {
@@ -159,8 +165,7 @@ export class Dial {
   }
 }
 
-function checkAnswerer(expected: Expected, body: Buffer): void {
-  const found = decodeChallenge(body)
+function checkAnswerer(expected: Expected, found: Challenge): void {
   if (!equalBytes(found.clusterId, expected.clusterId)) {
     throw new StoreError('QUORATE_WRONG_CLUSTER', `member ${found.memberId} is of another cluster`)
   }
@@ -168,6 +173,17 @@ function checkAnswerer(expected: Expected, body: Buffer): void {
     const message = `found member ${found.memberId} (node ${found.node}) instead`
     throw new StoreError('QUORATE_WRONG_MEMBER', message)
   }
+  if ((expected.incarnation ?? found.incarnation) !== found.incarnation) {
+    throw new StoreError('QUORATE_WRONG_MEMBER', wipedMessage(found.memberId))
+  }
+}
+
+/** What is said about a member that comes back without what it knew (trap T-14). */
+export function wipedMessage(memberId: string): string {
+  return (
+    `${memberId} has another folder than the member of this name had: what it acknowledged is gone. ` +
+    'Remove it and add it under a new name'
+  )
 }
 
 function channelError(reason: string, message: string): StoreError {

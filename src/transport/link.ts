@@ -3,7 +3,8 @@
  *
  * After a loss it dials again at once; after a failure it waits, longer each time (50 ms to 2 s) and never
  * two members in step. A refusal (another cluster, another member, another format, a wrong secret) will not
- * pass soon: it is reported in `status` and tried again slowly.
+ * pass soon: it is reported in `status` and tried again slowly. Where the other member is said to be besides the
+ * address on record, it is looked for after a failure, in turn with that one.
  */
 import type { StoreError, StoreErrorCode } from '../base/errors.js'
 import type { Network } from '../env/network.js'
@@ -11,7 +12,7 @@ import type { Random } from '../env/random.js'
 import type { Time, TimerHandle } from '../env/time.js'
 import { FRAME_HEADER_BYTES } from '../wire/frame.js'
 import type { Channel } from './channel.js'
-import { Dial, type DialOptions } from './dial.js'
+import { Dial, type DialOptions, type Expected } from './dial.js'
 
 const RETRY_MS_MIN = 50
 const RETRY_MS_MAX = 2_000
@@ -29,6 +30,8 @@ export interface LinkHandlers {
 /** A link as plain data. */
 export interface LinkStatus {
   readonly up: boolean
+  /** Where it is connected, or dialed last. */
+  readonly address: string
   readonly queuedBytes: number
   readonly sentFrames: number
   readonly sentBytes: number
@@ -38,16 +41,27 @@ export interface LinkStatus {
   readonly lastError: { readonly code: StoreErrorCode; readonly message: string } | undefined
 }
 
+/** Whom a link leads to, and how. */
+export interface LinkOptions extends DialOptions {
+  readonly expected: Expected
+}
+
 /** The outgoing link to one member. */
 export class Link {
   readonly #network: Network
   readonly #time: Time
   readonly #random: Random
-  readonly #options: DialOptions
+  readonly #options: LinkOptions
   readonly #maxQueuedBytes: number
   readonly #handlers: LinkHandlers
   #dial: Dial | undefined
   #channel: Channel | undefined
+  #expected: Expected
+  /** On record, and where it is connected or dialed last. */
+  #home: string
+  #address: string
+  #incarnation: string | undefined
+  #otherAddress: string | undefined
   #retryTimer: TimerHandle | undefined
   #isClosed = false
   #failures = 0
@@ -62,7 +76,7 @@ export class Link {
     network: Network,
     time: Time,
     random: Random,
-    options: DialOptions,
+    options: LinkOptions,
     maxQueuedBytes: number,
     handlers: LinkHandlers,
   ) {
@@ -72,6 +86,9 @@ export class Link {
     this.#options = options
     this.#maxQueuedBytes = maxQueuedBytes
     this.#handlers = handlers
+    this.#expected = options.expected
+    this.#home = options.address
+    this.#address = options.address
     this.#connect()
   }
 
@@ -94,6 +111,30 @@ export class Link {
     return true
   }
 
+  /** Where the link is connected; undefined while it is not. */
+  get connectedAddress(): string | undefined {
+    return this.#channel === undefined ? undefined : this.#address
+  }
+
+  /** The address on record is another one: what is connected stays, a failed attempt is made anew at once. */
+  moveTo(address: string): void {
+    if (address === this.#home) return
+    this.#home = address
+    this.hurry()
+  }
+
+  /** The other side is said to be at `address`, too. */
+  suggest(address: string): void {
+    this.#otherAddress = address
+  }
+
+  /** From now on the other side has to be of `incarnation`; a connection to another one ends. */
+  expect(incarnation: string | undefined): void {
+    this.#expected = { ...this.#expected, incarnation }
+    const isOther = this.#incarnation !== undefined && this.#incarnation !== incarnation
+    if (incarnation !== undefined && isOther) this.#dial?.close()
+  }
+
   /** The other side has just been heard of: there is no point in waiting. */
   hurry(): void {
     if (this.#retryTimer !== undefined) this.#connect()
@@ -109,6 +150,7 @@ export class Link {
     const error = this.#lastError
     return {
       up: this.isUp,
+      address: this.#address,
       queuedBytes: this.#channel?.queuedBytes ?? 0,
       sentFrames: this.#sentFrames,
       sentBytes: this.#sentBytes,
@@ -120,16 +162,23 @@ export class Link {
 
   #connect(): void {
     this.#stopWaiting()
-    this.#dial = new Dial(this.#network, this.#time, this.#random, this.#options, {
-      up: (channel) => this.#up(channel),
+    this.#address = this.#nextAddress()
+    const options = { ...this.#options, address: this.#address, expected: this.#expected }
+    this.#dial = new Dial(this.#network, this.#time, this.#random, options, {
+      up: (channel, incarnation) => this.#up(channel, incarnation),
       // Members speak on the connections they dialed; on this one the other side only answers pings.
       frame: (kind) => this.#channel?.close('kind', `frame of kind ${kind} on an outgoing link`),
       ended: (error) => this.#ended(error),
     })
   }
 
-  #up(channel: Channel): void {
+  #nextAddress(): string {
+    return this.#failures % 2 === 0 ? this.#home : (this.#otherAddress ?? this.#home)
+  }
+
+  #up(channel: Channel, incarnation: string): void {
     this.#channel = channel
+    this.#incarnation = incarnation
     this.#connects++
     this.#lastError = undefined
     this.#upSinceMs = this.#time.now()
@@ -140,6 +189,7 @@ export class Link {
     this.#dial = undefined
     const wasUp = this.#channel !== undefined
     this.#channel = undefined
+    this.#incarnation = undefined
     if (!this.#isClosed) this.#lastError = error
     if (wasUp && this.#time.now() - this.#upSinceMs >= STABLE_MS) this.#failures = 0
     if (!this.#isClosed) this.#retry(error)

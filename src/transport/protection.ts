@@ -27,3 +27,14 @@ export function checkAddress(address: string, protection: Protection): void {
   const message = `${address} is not on this machine only: it needs tls or a shared secret`
   throw new StoreError('QUORATE_INSECURE', message)
 }
+
+/** Whether `address`, which came from outside, is one and may be dialed. */
+export function isProtected(address: string, protection: Protection): boolean {
+  try {
+    checkAddress(address, protection)
+    return true
+  } catch (error) {
+    if (error instanceof StoreError || error instanceof TypeError) return false
+    throw error
+  }
+}

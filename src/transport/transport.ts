@@ -4,17 +4,21 @@
  * Every member dials every other one: it sends on the connection it dialed and receives on the one it was
  * dialed on. Frames between two members arrive in order, each at most once; whatever is lost with a
  * connection is lost silently, and Raft sends it again.
+ *
+ * A member of the cluster that is not known here is let in as a guest, and dialed back for as long as it stays:
+ * who was away or is new knows less of the membership than the leader who brings it the log.
  */
-import { StoreError } from '../base/errors.js'
-import type { Listener, Network } from '../env/network.js'
+import { isWildcardAddress } from '../env/address.js'
+import type { Connection, Listener, Network } from '../env/network.js'
 import type { Random } from '../env/random.js'
 import type { Time } from '../env/time.js'
-import type { NodeId } from '../raft/types.js'
+import { NONE, type NodeId } from '../raft/types.js'
 import { TRANSPORT_KIND_MIN } from '../wire/frame.js'
-import { CLUSTER_ID_BYTES, MEMBER_ID_BYTES_MAX } from '../wire/handshake.js'
+import { CLUSTER_ID_BYTES, type Hello, MEMBER_ID_BYTES_MAX } from '../wire/handshake.js'
 import { Acceptor, HANDSHAKE_MS } from './acceptor.js'
 import { Link, type LinkStatus } from './link.js'
-import { checkAddress, checkSecret, type Protection } from './protection.js'
+import { listen } from './listen.js'
+import { checkAddress, checkSecret, isProtected, type Protection } from './protection.js'
 import type { CallHandler } from './served-client.js'
 
 /** Who this member is. */
@@ -23,6 +27,8 @@ export interface TransportIdentity {
   readonly clusterId: Uint8Array
   readonly memberId: string
   readonly nodeId: NodeId
+  /** 8 bytes in hexadecimal: tells this member from one that begins anew under its name (trap T-14). */
+  readonly incarnation: string
 }
 
 /** Another member and where it listens. */
@@ -30,13 +36,31 @@ export interface PeerAddress {
   readonly nodeId: NodeId
   readonly memberId: string
   readonly address: string
+  /** Where it may be found when that fails; the address that it names itself takes its place. */
+  readonly otherAddress: string | undefined
+  /** Only this incarnation of it is dealt with; undefined: any, until one is known. */
+  readonly incarnation: string | undefined
+}
+
+/** What another member has proven about itself. */
+export interface PeerFacts {
+  readonly incarnation: string
+  readonly priority: number
+  /** Where this member has a connection to it; undefined while there is none. */
+  readonly connectedAddress: string | undefined
 }
 
 /** Settings of a transport; all are required. */
 export interface TransportOptions extends Protection {
   readonly identity: TransportIdentity
   readonly listen: string
+  /** Where others are told to dial; undefined: where it listens, if others can make sense of that. */
+  readonly advertised: string | undefined
+  /** How much this member wants to lead, -100 to 100. */
+  readonly priority: number
   readonly peers: readonly PeerAddress[]
+  /** Members that were: they are told that they are none any more. */
+  readonly removed: ReadonlySet<NodeId>
   /** The longest body of a frame, in both directions. */
   readonly maxFrameBytes: number
   /** Per peer and per client; at least one frame of `maxFrameBytes`. */
@@ -74,9 +98,16 @@ export interface TransportStatus {
   readonly clients: number
 }
 
+/** Members that are not known here and may be connected at a time; more are refused. */
+const GUESTS_MAX = 64
+
 interface Peer {
-  readonly address: PeerAddress
+  address: PeerAddress
+  /** Not one of `setPeers`: it goes with its connection. */
+  isGuest: boolean
   readonly link: Link
+  /** What it said on the connection that it dialed last. */
+  hello: Hello | undefined
   isDownKnown: boolean
   receivedFrames: number
   receivedBytes: number
@@ -91,6 +122,7 @@ export class Transport {
   readonly #handlers: TransportHandlers
   readonly #acceptor: Acceptor
   readonly #peers = new Map<NodeId, Peer>()
+  #removed: ReadonlySet<NodeId>
   #listener: Listener | undefined
   #isClosed = false
 
@@ -106,11 +138,14 @@ export class Transport {
     this.#random = random
     this.#options = options
     this.#handlers = handlers
+    this.#removed = options.removed
     this.#acceptor = new Acceptor(time, random, options, {
       peer: (node) => this.#peers.get(node)?.address,
-      memberUp: (node) => this.#memberUp(node),
+      isRemoved: (node) => this.#removed.has(node),
+      welcomes: (hello) => this.#welcomes(hello),
+      memberUp: (hello) => this.#memberUp(hello),
       memberFrame: (node, kind, body) => this.#receive(node, kind, body),
-      memberDown: (node) => this.#broken(node),
+      memberDown: (node) => this.#memberDown(node),
       call: (method, params, reply) => this.#handlers.call(method, params, reply),
     })
   }
@@ -128,17 +163,24 @@ export class Transport {
     handlers: TransportHandlers,
   ): Promise<Transport> {
     checkOptions(options)
-    checkAddress(options.listen, options)
     for (const peer of options.peers) checkAddress(peer.address, options)
     const transport = new Transport(network, time, random, options, handlers)
     await transport.#listen()
-    transport.setPeers(options.peers)
+    transport.setPeers(options.peers, options.removed)
     return transport
   }
 
   /** Where this really listens. */
   get address(): string {
     return this.#listener!.address
+  }
+
+  /** Where others are told to dial this member; empty when that is not known. */
+  get reachableAt(): string {
+    const { advertised } = this.#options
+    if (advertised !== undefined) return advertised
+    const { address } = this
+    return isWildcardAddress(address) ? '' : address
   }
 
   isUp(node: NodeId): boolean {
@@ -154,20 +196,36 @@ export class Transport {
     return this.#peers.get(to)?.link.send(kind, parts) ?? false
   }
 
+  /** What `node` has proven about itself; undefined before it connected. */
+  facts(node: NodeId): PeerFacts | undefined {
+    const peer = this.#peers.get(node)
+    if (peer?.hello === undefined) return undefined
+    const { incarnation, priority } = peer.hello
+    return { incarnation, priority, connectedAddress: peer.link.connectedAddress }
+  }
+
   /**
-   * Makes `peers` the members that are dialed and let in; links to those that stay as they are go on.
+   * Makes `peers` the members that are dialed and let in; connections to those that stay go on. Those in
+   * `removed` are told so when they come; one that is in both keeps the connections it has.
    * @throws {StoreError} QUORATE_INSECURE, and then nothing has changed.
    */
-  setPeers(peers: readonly PeerAddress[]): void {
+  setPeers(peers: readonly PeerAddress[], removed: ReadonlySet<NodeId>): void {
     for (const peer of peers) checkAddress(peer.address, this.#options)
+    this.#removed = removed
     const wanted = new Map(peers.map((peer) => [peer.nodeId, peer]))
     wanted.delete(this.#options.identity.nodeId)
     for (const [node, peer] of this.#peers) {
       const next = wanted.get(node)
-      if (next !== undefined && isSamePeer(peer.address, next)) wanted.delete(node)
-      else this.#drop(node, peer)
+      if (next?.memberId === peer.address.memberId) {
+        wanted.delete(node)
+        peer.isGuest = false
+        peer.link.moveTo(next.address)
+        this.#expect(peer, next)
+      } else if (next !== undefined || !peer.isGuest || removed.has(node)) {
+        this.#drop(node, peer)
+      }
     }
-    for (const peer of wanted.values()) this.#add(peer)
+    for (const peer of wanted.values()) this.#add(peer, 'known')
   }
 
   status(): TransportStatus {
@@ -191,36 +249,56 @@ export class Transport {
   }
 
   async #listen(): Promise<void> {
-    const { listen, tls } = this.#options
-    try {
-      this.#listener = await this.#network.listen(listen, tls, (connection) => {
-        this.#acceptor.accept(connection)
-      })
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new StoreError('QUORATE_NETWORK', `cannot listen on ${listen}: ${why}`, { cause })
-    }
+    const accept = (connection: Connection) => this.#acceptor.accept(connection)
+    const { listen: address } = this.#options
+    this.#listener = await listen(this.#network, address, this.#options, accept)
   }
 
-  #add(address: PeerAddress): void {
-    const { identity, tls, secret, maxFrameBytes, maxQueuedBytes } = this.#options
-    const { clusterId, nodeId, memberId } = identity
-    const node = address.nodeId
+  #add(address: PeerAddress, standing: 'known' | 'guest'): void {
+    const { identity, priority, tls, secret, maxFrameBytes, maxQueuedBytes } = this.#options
+    const { nodeId: from, ...self } = identity
+    const { nodeId: node, memberId, incarnation } = address
     const dial = {
       address: address.address,
       tls,
       secret,
       timeoutMs: HANDSHAKE_MS,
       maxFrameBytes,
-      hello: { role: 'member' as const, clusterId, from: nodeId, memberId, to: node },
-      expected: { clusterId, nodeId: node, memberId: address.memberId },
+      hello: {
+        role: 'member' as const,
+        ...self,
+        from,
+        to: node,
+        priority,
+        address: this.reachableAt,
+      },
+      expected: { clusterId: self.clusterId, nodeId: node, memberId, incarnation },
     }
     const link = new Link(this.#network, this.#time, this.#random, dial, maxQueuedBytes, {
       up: () => this.#linkUp(node),
       down: () => this.#broken(node),
     })
+    this.#suggest(link, address.otherAddress)
     const counters = { isDownKnown: false, receivedFrames: 0, receivedBytes: 0 }
-    this.#peers.set(node, { address, link, ...counters })
+    const isGuest = standing === 'guest'
+    this.#peers.set(node, { address, isGuest, link, hello: undefined, ...counters })
+  }
+
+  /** What another member says of its address is no more than a hint: one that may not be dialed is none. */
+  #suggest(link: Link, address: string | undefined): void {
+    if (address === undefined || address === '' || !isProtected(address, this.#options)) return
+    link.suggest(address)
+  }
+
+  /** A member that stays may have become known by its incarnation. */
+  #expect(peer: Peer, next: PeerAddress): void {
+    const { incarnation } = next
+    peer.address = next
+    peer.link.expect(incarnation)
+    const isOther = incarnation !== undefined && peer.hello?.incarnation !== incarnation
+    if (peer.hello === undefined || !isOther) return
+    peer.hello = undefined
+    this.#acceptor.drop(next.nodeId)
   }
 
   #drop(node: NodeId, peer: Peer): void {
@@ -236,10 +314,35 @@ export class Transport {
     this.#handlers.peerUp(node)
   }
 
-  #memberUp(node: NodeId): void {
+  /** A guest must be one that can be answered, and go by a name that nobody here has: names are given once. */
+  #welcomes({ address, from, memberId }: Hello): boolean {
+    const { identity } = this.#options
+    const peers = [...this.#peers.values()]
+    const isNamesake = [identity, ...peers.map((peer) => peer.address)].some(
+      (known) => known.memberId === memberId,
+    )
+    const guests = peers.filter(({ isGuest }) => isGuest).length
+    const isSomebody = from !== NONE && from !== identity.nodeId && !isNamesake
+    return isSomebody && guests < GUESTS_MAX && isProtected(address, this.#options)
+  }
+
+  #memberDown(node: NodeId): void {
+    this.#broken(node)
     const peer = this.#peers.get(node)
+    if (peer?.isGuest) this.#drop(node, peer)
+  }
+
+  #memberUp(hello: Hello): void {
+    if (!this.#isClosed && !this.#peers.has(hello.from)) {
+      const { from: nodeId, memberId, address } = hello
+      const unknown = { otherAddress: undefined, incarnation: undefined }
+      this.#add({ nodeId, memberId, address, ...unknown }, 'guest')
+    }
+    const peer = this.#peers.get(hello.from)
     if (this.#isClosed || peer === undefined) return
     peer.isDownKnown = false
+    peer.hello = hello
+    this.#suggest(peer.link, hello.address)
     peer.link.hurry()
   }
 
@@ -257,10 +360,6 @@ export class Transport {
     peer.receivedBytes += body.length
     this.#handlers.frame(node, kind, body)
   }
-}
-
-function isSamePeer(a: PeerAddress, b: PeerAddress): boolean {
-  return a.address === b.address && a.memberId === b.memberId
 }
 
 function checkOptions(options: TransportOptions): void {

@@ -9,7 +9,7 @@
  *   answer  [id, ok] | [id, null, { code, message, outcome, retryable }]
  */
 import { Packr } from 'msgpackr'
-import type { Outcome } from '../base/errors.js'
+import { type Outcome, StoreError, type StoreErrorCode } from '../base/errors.js'
 import { DecodeError } from './command.js'
 
 const DEPTH_MAX = 32
@@ -64,6 +64,19 @@ export function decodeAnswer(body: Buffer): { id: number; result: CallResult } {
   const [id, ok, error] = list
   if (!isId(id)) throw new DecodeError('malformed answer')
   return { id, result: list.length === 2 ? { ok } : { error: asCallError(error) } }
+}
+
+/** An operating error as plain data. */
+export function callErrorOf({ code, message, outcome, retryable }: StoreError): CallError {
+  return { code, message, outcome, retryable }
+}
+
+/** An error as the other side gave it; a code of a newer version is kept, whatever it means. */
+export function storeErrorOf(error: CallError): StoreError {
+  return new StoreError(error.code as StoreErrorCode, error.message, {
+    outcome: error.outcome ?? 'unknown',
+    retryable: error.retryable ?? false,
+  })
 }
 
 function isId(value: unknown): value is number {

@@ -1,10 +1,13 @@
 /**
  * What members say to each other beside the messages of the core: requests handed to the leader, the answers,
- * and how much of the log nobody needs any more. The frame's kind says which; all integers little-endian.
+ * how much of the log nobody needs any more, and questions about the membership. The frame's kind says which; all
+ * integers little-endian.
  *
  *   request   u32 link | request (wire/command.ts)
  *   answers   { u32 link | u8 status | u64 seq | u64 index | u64 term }*
  *   retained  u64 index: every member has the log up to here (0 from a member that does not lead); a sign of life
+ *   question  a call of wire/envelope.ts about the membership (wire/membership.ts)
+ *   reply     its answer
  *
  * On the wire: never change the meaning of a number here, add new ones.
  */
@@ -16,6 +19,8 @@ export const FRAME_MESSAGE = 1
 export const FRAME_REQUEST = 2
 export const FRAME_ANSWERS = 3
 export const FRAME_RETAINED = 4
+export const FRAME_QUESTION = 5
+export const FRAME_REPLY = 6
 
 const ANSWER_BYTES = 29
 const LINK_BYTES = 4

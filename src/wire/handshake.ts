@@ -2,13 +2,17 @@
  * What two sides say before anything else (design D11), each as one frame:
  *
  *   dialer                                   acceptor
- *   hello      u8 role | 8 clusterId | u64 from | u64 to | 16 nonce | memberId
- *                                            challenge  8 clusterId | u64 node | 16 nonce | memberId
+ *   hello      u8 role | 8 clusterId | u64 from | u64 to | 16 nonce | 8 incarnation | i8 priority
+ *              | u16 memberIdBytes | memberId | address
+ *                                            challenge  8 clusterId | u64 node | 16 nonce
+ *                                                       | 8 incarnation | memberId
  *   proof      0 or 32 bytes
  *                                            welcome    0 or 32 bytes
  *                              or, at any point, refused  u8 code | message
  *
- * Texts are UTF-8 and fill the rest of the body. A client has no cluster, node or member id: zeros and "".
+ * Texts are UTF-8; the last one fills the rest of the body. A client has no cluster, node, incarnation, member id or
+ * address: zeros and "". The incarnation tells a member from another one that began later in an empty folder under
+ * the same name (trap T-14); the address is where the dialer believes that it can be dialed, empty if nowhere.
  * The proofs are empty without a shared secret; with one they are HMAC-SHA256 over both hello and challenge
  * (transport/session-key.ts). On the wire: never change the meaning of a number here, add new ones.
  */
@@ -16,6 +20,7 @@ import { readU64, writeU64 } from '../base/bytes.js'
 import type { StoreErrorCode } from '../base/errors.js'
 import type { NodeId } from '../raft/types.js'
 import { DecodeError } from './command.js'
+import { ADDRESS_BYTES_MAX, INCARNATION_BYTES } from './directory.js'
 
 /** On the wire: kinds of the transport's own frames. */
 export const FRAME_HELLO = 240
@@ -34,9 +39,11 @@ export const NONCE_BYTES = 16
 export const HANDSHAKE_BYTES_MAX = 1_024
 /** The longest member id in bytes of UTF-8. */
 export const MEMBER_ID_BYTES_MAX = 256
+/** The incarnation of somebody without one: a client, or a member whose peer has not been seen yet. */
+export const NO_INCARNATION: string = '00'.repeat(INCARNATION_BYTES)
 
-const HELLO_BYTES = 1 + CLUSTER_ID_BYTES + 16 + NONCE_BYTES
-const CHALLENGE_BYTES = CLUSTER_ID_BYTES + 8 + NONCE_BYTES
+const HELLO_BYTES = 1 + CLUSTER_ID_BYTES + 16 + NONCE_BYTES + INCARNATION_BYTES + 3
+const CHALLENGE_BYTES = CLUSTER_ID_BYTES + 8 + NONCE_BYTES + INCARNATION_BYTES
 
 /** What a dialer wants to be: another member, whose frames come in, or a client, whose calls are answered. */
 export type DialerRole = 'member' | 'client'
@@ -52,6 +59,11 @@ export interface Hello {
   readonly to: NodeId
   readonly memberId: string
   readonly nonce: Uint8Array
+  /** Hexadecimal. */
+  readonly incarnation: string
+  /** How much it wants to lead, -100 to 100. */
+  readonly priority: number
+  readonly address: string
 }
 
 /** Who answers. */
@@ -60,6 +72,8 @@ export interface Challenge {
   readonly node: NodeId
   readonly memberId: string
   readonly nonce: Uint8Array
+  /** Hexadecimal. */
+  readonly incarnation: string
 }
 
 /** Why a connection was refused. */
@@ -75,18 +89,21 @@ const REFUSAL_CODES: readonly StoreErrorCode[] = [
   'QUORATE_WRONG_MEMBER',
   'QUORATE_UNAUTHORIZED',
   'QUORATE_OVERLOADED',
+  'QUORATE_REMOVED',
 ]
 
 export function encodeHello(hello: Hello): Buffer {
   const memberId = Buffer.from(hello.memberId)
-  const body = Buffer.alloc(HELLO_BYTES + memberId.length)
-  body[0] = ROLES.indexOf(hello.role) + 1
-  body.set(hello.clusterId, 1)
-  writeU64(body, hello.from, 9)
-  writeU64(body, hello.to, 17)
-  body.set(hello.nonce, 25)
-  body.set(memberId, HELLO_BYTES)
-  return body
+  const head = Buffer.alloc(HELLO_BYTES)
+  head[0] = ROLES.indexOf(hello.role) + 1
+  head.set(hello.clusterId, 1)
+  writeU64(head, hello.from, 9)
+  writeU64(head, hello.to, 17)
+  head.set(hello.nonce, 25)
+  head.set(Buffer.from(hello.incarnation, 'hex'), 41)
+  head.writeInt8(hello.priority, 49)
+  head.writeUInt16LE(memberId.length, 50)
+  return Buffer.concat([head, memberId, Buffer.from(hello.address)])
 }
 
 /** @throws {DecodeError} */
@@ -94,24 +111,29 @@ export function decodeHello(body: Buffer): Hello {
   if (body.length < HELLO_BYTES) throw new DecodeError('hello cut short')
   const role = ROLES[body[0]! - 1]
   if (role === undefined) throw new DecodeError('unknown role in hello')
+  const addressAt = HELLO_BYTES + body.readUInt16LE(50)
+  if (addressAt > body.length) throw new DecodeError('hello cut short')
+  if (body.length - addressAt > ADDRESS_BYTES_MAX) throw new DecodeError('address too long')
   return {
     role,
     clusterId: body.subarray(1, 9),
     from: nodeAt(body, 9),
     to: nodeAt(body, 17),
-    nonce: body.subarray(25, HELLO_BYTES),
-    memberId: memberIdAt(body, HELLO_BYTES),
+    nonce: body.subarray(25, 41),
+    incarnation: body.toString('hex', 41, 49),
+    priority: body.readInt8(49),
+    memberId: memberIdAt(body, HELLO_BYTES, addressAt),
+    address: body.toString('utf8', addressAt),
   }
 }
 
 export function encodeChallenge(challenge: Challenge): Buffer {
-  const memberId = Buffer.from(challenge.memberId)
-  const body = Buffer.alloc(CHALLENGE_BYTES + memberId.length)
-  body.set(challenge.clusterId, 0)
-  writeU64(body, challenge.node, 8)
-  body.set(challenge.nonce, 16)
-  body.set(memberId, CHALLENGE_BYTES)
-  return body
+  const head = Buffer.alloc(CHALLENGE_BYTES)
+  head.set(challenge.clusterId, 0)
+  writeU64(head, challenge.node, 8)
+  head.set(challenge.nonce, 16)
+  head.set(Buffer.from(challenge.incarnation, 'hex'), 32)
+  return Buffer.concat([head, Buffer.from(challenge.memberId)])
 }
 
 /** @throws {DecodeError} */
@@ -120,8 +142,9 @@ export function decodeChallenge(body: Buffer): Challenge {
   return {
     clusterId: body.subarray(0, 8),
     node: nodeAt(body, 8),
-    nonce: body.subarray(16, CHALLENGE_BYTES),
-    memberId: memberIdAt(body, CHALLENGE_BYTES),
+    nonce: body.subarray(16, 32),
+    incarnation: body.toString('hex', 32, CHALLENGE_BYTES),
+    memberId: memberIdAt(body, CHALLENGE_BYTES, body.length),
   }
 }
 
@@ -144,7 +167,7 @@ function nodeAt(body: Buffer, at: number): NodeId {
   return node
 }
 
-function memberIdAt(body: Buffer, at: number): string {
-  if (body.length - at > MEMBER_ID_BYTES_MAX) throw new DecodeError('member id too long')
-  return body.toString('utf8', at)
+function memberIdAt(body: Buffer, from: number, to: number): string {
+  if (to - from > MEMBER_ID_BYTES_MAX) throw new DecodeError('member id too long')
+  return body.toString('utf8', from, to)
 }

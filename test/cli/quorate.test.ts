@@ -40,7 +40,7 @@ async function serving(...args: string[]): Promise<ChildProcess> {
 test('a wrong command line ends with exit code 2 and one sentence that says what is wrong', async () => {
   const wrong: [string[], RegExp][] = [
     [[], /which command/],
-    [['sreve'], /no command 'sreve'; there are serve, status, demo/],
+    [['sreve'], /no command 'sreve'; there are serve, status, members, demo/],
     [['serve', '--port', '1'], /'--port'/],
     [['serve'], /--dir/],
     [['serve', '--dir', dir, '--member', 'a'], /ID=ADDRESS, not 'a'/],
@@ -48,6 +48,10 @@ test('a wrong command line ends with exit code 2 and one sentence that says what
     [['serve', '--config', join(dir, 'absent.json')], /cannot read/],
     [['status'], /one ADDRESS/],
     [['status', 'localhost:1', '--timeout-ms', 'soon'], /whole number from 1 up, not 'soon'/],
+    [['members', 'list'], /needs --at/],
+    [['members', 'ad', 'b', '--at', 'localhost:1'], /no action 'ad'; there are list, add/],
+    [['members', 'add', 'b', '--at', 'localhost:1'], /members add takes other words/],
+    [['members', 'replace', 'a', 'b', 'c', 'd', '--at', 'x'], /OLD-ID NEW-ID NEW-ADDRESS/],
     [['demo', '--dir', import.meta.dirname], /is not empty/],
   ]
   for (const [args, message] of wrong) {
@@ -78,7 +82,13 @@ test('--help and --version answer on standard output', async () => {
   const manifest = await readFile(join(import.meta.dirname, '../../../package.json'), 'utf8')
   const { version } = JSON.parse(manifest) as { version: string }
   assert.deepEqual(await quorate('--version'), { code: 0, out: `${version}\n`, err: '' })
-  for (const args of [['--help'], ['serve', '--help'], ['status', '--help'], ['demo', '--help']]) {
+  for (const args of [
+    ['--help'],
+    ['serve', '--help'],
+    ['status', '--help'],
+    ['members', '--help'],
+    ['demo', '--help'],
+  ]) {
     const { code, out, err } = await quorate(...args)
     assert.deepEqual([code, err], [0, ''], args.join(' '))
     assert.match(out, /quorate/)
@@ -109,4 +119,46 @@ test('serve runs a member that status can ask, and SIGTERM closes it in good ord
   }
   const [code] = (await once(child, 'exit')) as [number | null]
   assert.equal(code, 0)
+})
+
+test('a member grows to a cluster of three by its command line, hands over, and leaves it', async () => {
+  const at = (id: string): string => `unix:${join(dir, id)}.sock`
+  const path = (id: string): string => join(dir, `grown-${id}`)
+  const first = await serving('--dir', path('a'), '--id', 'a', '--listen', at('a'))
+  const children = [first]
+  const members = async (...args: string[]): Promise<string> => {
+    const { code, out, err } = await quorate('members', ...args, '--at', at('a'))
+    assert.equal(code, 0, err)
+    return out
+  }
+  try {
+    for (const id of ['b', 'c']) {
+      const joining = serving('--dir', path(id), '--id', id, '--listen', at(id), '--join', at('a'))
+      assert.match(await members('add', id, at(id)), /done at index \d+/)
+      children.push(await joining)
+    }
+    const list = await members()
+    for (const id of ['a', 'b', 'c']) assert.match(list, new RegExp(`^${id} +unix:\\S+ +`, 'm'))
+    assert.match(await members('transfer', 'b'), /^b leads/)
+    const json = JSON.parse(await members('list', '--json')) as { confIndex: number }
+    const stale = await quorate(
+      ...['members', 'remove', 'c', '--expect', `${json.confIndex - 1}`, '--at', at('b')],
+    )
+    assert.equal(stale.code, 1)
+    assert.match(stale.err, /QUORATE_CONF_CHANGED/)
+    const left = once(first, 'exit')
+    assert.equal((await quorate('members', 'remove', 'a', '--at', at('b'))).code, 0)
+    assert.deepEqual(await left, [0, null], 'a removed member ends in good order')
+    const rest = await quorate('members', '--at', at('c'), '--json')
+    const { members: found } = JSON.parse(rest.out) as { members: { id: string; as: string }[] }
+    assert.deepEqual(
+      found.map(({ id, as }) => [id, as]),
+      [
+        ['b', 'voter'],
+        ['c', 'voter'],
+      ],
+    )
+  } finally {
+    for (const child of children) child.kill('SIGKILL')
+  }
 })

@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { InvariantError } from '../../src/base/assert.js'
 import type { Databases } from '../../src/env/database.js'
+import type { Configuration } from '../../src/machine/state-machine.js'
 import type { Entry } from '../../src/raft/types.js'
 import {
   clientId,
@@ -65,7 +66,12 @@ test('an empty entry and a configuration entry move the index, too', async () =>
   const applied = await host.run(machine.apply([entry(1, []), confEntry(2, 4, 5), entry(3, [])]))
   assert.deepEqual(applied, [
     { index: 1, term: 1, outcomes: [], configuration: undefined },
-    { index: 2, term: 1, outcomes: [], configuration: { conf: conf(4, 5), members: Uint8Array.of(4, 5) } },
+    {
+      index: 2,
+      term: 1,
+      outcomes: [],
+      configuration: { conf: conf(4, 5), members: Uint8Array.of(4, 5) },
+    },
     { index: 3, term: 1, outcomes: [], configuration: undefined },
   ])
   assert.deepEqual([machine.appliedIndex, machine.conf], [3, conf(4, 5)])
@@ -272,6 +278,18 @@ test('damaged or missing records of the state machine itself are refused at open
   }
 })
 
+test('a state record without the members, or members without a state record, are refused at open', async () => {
+  for (const key of [STATE_KEY, Buffer.of(0, 1)]) {
+    const host = await closedHost()
+    await tamper(host, key, () => undefined)
+    await assert.rejects(
+      host.open(),
+      { code: 'QUORATE_CORRUPTION' },
+      `without ${key.toString('hex')}`,
+    )
+  }
+})
+
 test('the bytes in the database are those of docs/formats.md', async () => {
   const host = new TestHost(1)
   const machine = await host.open()
@@ -284,6 +302,7 @@ test('the bytes in the database are those of docs/formats.md', async () => {
   const index = `${two}${three}${'00'.repeat(8)}${one}01000000${one}${two}${three}`
   assert.deepEqual(await host.dump(), [
     `00 01000300000000000000${index}b96d16ee`,
+    '0001 010203',
     '0161 0133eb344002000000000068656c6c6f',
     `02636c69656e742038 01${one}${one}${one}${two}${two}${three}1af41a86`,
   ])

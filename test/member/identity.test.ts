@@ -6,16 +6,26 @@ import { SimDisk } from '../../src/sim/sim-disk.js'
 import { SimRandom } from '../../src/sim/sim-random.js'
 import { SimWorld } from '../../src/sim/world.js'
 
-const NOTHING: ExpectedIdentity = { id: undefined, memberIds: undefined, cluster: undefined }
-const ABC = { memberIds: ['a', 'b', 'c'], cluster: undefined }
+const NOTHING: ExpectedIdentity = {
+  id: undefined,
+  members: undefined,
+  cluster: undefined,
+  join: undefined,
+}
+const ABC = { members: { a: 'a:1', b: 'b:1', c: 'c:1' }, cluster: undefined }
 
 class Folder {
   readonly world = new SimWorld(1)
   readonly disk = new SimDisk(this.world, 'host', {})
+  readonly #host: string
   #lives = 0
 
+  constructor(host = 'host') {
+    this.#host = host
+  }
+
   claim(expected: Partial<ExpectedIdentity>): Promise<Identity> {
-    const random = new SimRandom(this.world, `life ${this.#lives++}`)
+    const random = new SimRandom(this.world, `${this.#host} ${this.#lives++}`)
     const claimed = this.disk
       .makeDir('data')
       .then(() => claimIdentity(this.disk, random, 'data', { ...NOTHING, ...expected }))
@@ -42,7 +52,7 @@ async function refuses(claim: Promise<Identity>, code: StoreErrorCode): Promise<
 test('members that start with the same names agree on cluster id and numbers without talking', async () => {
   const [a, c] = [new Folder(), new Folder()]
   const first = await a.claim({ ...ABC, id: 'a' })
-  const third = await c.claim({ memberIds: ['c', 'a', 'b'], id: 'c', cluster: undefined })
+  const third = await c.claim({ members: { c: 'c:1', a: 'a:1', b: 'b:1' }, id: 'c' })
   assert.equal(first.clusterId, third.clusterId)
   assert.deepEqual(first.firstMembers, third.firstMembers)
   assert.deepEqual([first.nodeId, third.nodeId], [1, 3])
@@ -74,13 +84,40 @@ test('T-69: a folder of another member or another cluster is refused', async () 
   await folder.claim({ ...ABC, id: 'a' })
   await refuses(folder.claim({ ...ABC, id: 'b' }), 'QUORATE_WRONG_MEMBER')
   await refuses(folder.claim({ ...ABC, id: 'a', cluster: 'other' }), 'QUORATE_WRONG_CLUSTER')
-  await refuses(folder.claim({ id: 'a', memberIds: ['a', 'b'] }), 'QUORATE_WRONG_CLUSTER')
+})
+
+test('a folder stays its member whoever the others are by now', async () => {
+  const folder = new Folder()
+  const first = await folder.claim({ ...ABC, id: 'a' })
+  assert.deepEqual(await folder.claim({ id: 'a', members: { a: 'a:1', d: 'd:1' } }), first)
+})
+
+test('T-14: a folder that is begun anew under the same name is another incarnation', async () => {
+  const before = await new Folder('one life').claim({ ...ABC, id: 'a' })
+  const after = await new Folder('another life').claim({ ...ABC, id: 'a' })
+  assert.equal(after.clusterId, before.clusterId)
+  assert.notEqual(after.incarnation, before.incarnation)
+})
+
+test('a folder that joins takes what the cluster says, and does not ask again', async () => {
+  const folder = new Folder()
+  const firstMembers = [{ id: 'x', nodeId: 7, address: 'x:1' }]
+  const asked: string[] = []
+  const join = async (incarnation: string) => {
+    asked.push(incarnation)
+    return { clusterId: '0123456789abcdef', nodeId: 12, firstMembers }
+  }
+  const identity = await folder.claim({ id: 'd', join })
+  const { clusterId, nodeId, incarnation } = identity
+  assert.deepEqual([clusterId, nodeId, asked], ['0123456789abcdef', 12, [incarnation]])
+  assert.deepEqual(await folder.claim({ id: 'd', join }), identity)
+  assert.equal(asked.length, 1)
 })
 
 test('a lone member that names itself later is the same member', async () => {
   const folder = new Folder()
   await folder.claim({})
-  await folder.claim({ id: 'a', memberIds: ['a'] })
+  await folder.claim({ id: 'a', members: { a: 'a:1' } })
 })
 
 test('a newer format is refused, and a damaged file is not guessed at', async () => {

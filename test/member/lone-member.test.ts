@@ -7,7 +7,7 @@ import type { Store } from '../../src/store/store.js'
 
 /** Small enough for segments to rotate and checkpoints to happen in a short test. */
 const SMALL = {
-  storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024 },
+  storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 64 * 1024 },
   limits: { maxRequestBytes: 4096 },
 }
 

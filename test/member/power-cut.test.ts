@@ -13,7 +13,7 @@ import { openStore, type Store } from '../../src/store/store.js'
 const OPTIONS = {
   dir: 'data',
   valueEncoding: 'utf8',
-  storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024 },
+  storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 64 * 1024 },
   limits: { maxRequestBytes: 4096 },
 } as const
 const KEYS = 12

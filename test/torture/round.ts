@@ -4,6 +4,7 @@ import type { LivingSeat, ProcessCluster, Seat } from '../../src/cli/processes/p
 import { pause } from '../../src/cli/processes/process-cluster.js'
 import { StoreError } from '../../src/index.js'
 import type { Ledger, Violation } from './ledger.js'
+import type { MembershipChanges } from './membership.js'
 import type { TortureOperations } from './operations.js'
 import type { Fault } from './plan.js'
 import { Writers } from './writers.js'
@@ -12,6 +13,9 @@ const READ_WITHIN_MS = 30_000
 const READ_TIMEOUT_MS = 5_000
 const RETRY_AFTER_MS = 20
 const KEYS_PER_READ = 512
+const JOIN_MS = 2_000
+/** It was killed again, or is no member any more. */
+const OPEN_MAY_FAIL: ReadonlySet<string> = new Set(['QUORATE_STOPPED', 'QUORATE_REMOVED'])
 
 type Cluster = ProcessCluster<TortureOperations>
 
@@ -22,16 +26,19 @@ export interface RoundReport {
   readonly violations: readonly (Violation & { readonly member: string })[]
 }
 
-/** Runs round number `round` of the run with `seed`. */
+/** Runs round number `round` of the run with `seed`; with `changes` the members change meanwhile. */
 export async function runRound(
   cluster: Cluster,
   ledger: Ledger,
   faults: readonly Fault[],
+  changes: MembershipChanges | undefined,
   options: { readonly seed: number; readonly round: number; readonly roundMs: number },
 ): Promise<RoundReport> {
   const writers = new Writers(cluster, ledger, options.seed, options.round)
   const load = writers.run()
-  await Promise.race([Promise.all([pause(options.roundMs), injectAll(cluster, faults)]), load])
+  const trouble = [pause(options.roundMs), injectAll(cluster, faults), changes?.run(options.round)]
+  await Promise.race([Promise.all(trouble), load])
+  await changes?.settle()
   await allAnswer(cluster)
   writers.stop()
   await load
@@ -76,13 +83,16 @@ async function victimOf(
   return (await cluster.currentLeader()) ?? cluster.living[0]
 }
 
-/** The next fault may strike while the member still opens its store; that fault then restarts it. */
+/**
+ * The next fault may strike while the member still opens its store; that fault then restarts it. One that joins may
+ * wait for long, and in vain.
+ */
 async function restart(cluster: Cluster, seat: Seat<TortureOperations>): Promise<void> {
-  try {
-    await cluster.restart(seat)
-  } catch (error) {
-    if (!(error instanceof StoreError && error.code === 'QUORATE_STOPPED')) throw error
-  }
+  const opened = cluster.restart(seat).catch((error: unknown) => {
+    const isEnded = error instanceof StoreError && OPEN_MAY_FAIL.has(error.code)
+    if (!isEnded) throw error
+  })
+  await Promise.race(seat.join === undefined ? [opened] : [opened, pause(JOIN_MS)])
 }
 
 /** Every member serves a strong read: there is a leader and everybody knows it. */
@@ -118,7 +128,8 @@ async function read(
     try {
       return await seat.child.call('getMany', { keys, timeoutMs: READ_TIMEOUT_MS })
     } catch (error) {
-      const mayRetry = error instanceof StoreError && error.retryable
+      const isOpening = error instanceof StoreError && error.code === 'QUORATE_NOT_OPEN'
+      const mayRetry = error instanceof StoreError && (error.retryable || isOpening)
       if (!mayRetry || performance.now() > end) throw error
       await pause(RETRY_AFTER_MS)
     }

@@ -1,9 +1,11 @@
 /**
  * `npm run torture`: three member processes on real disk, killed and stopped at random under load from two
- * writers; after each round every key is read at strong from every member.
+ * writers; after each round every key is read at strong from every member. With --membership members come, go, are
+ * replaced and hand over leadership meanwhile: three to five of them.
  *
  * Exit code 1 when an acknowledged write is lost, or a read returns what it may not: a value never written, or
- * one older than acknowledged. The data of a failed run is kept for inspection.
+ * one older than acknowledged; or when a majority was up and had no leader for more than ten seconds. The data of a
+ * failed run is kept for inspection.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +14,9 @@ import { parseFlags, UsageError, wholeNumber } from '../../src/cli/command-line.
 import { EXIT_INTERRUPTED, untilInterrupted } from '../../src/cli/interrupt.js'
 import { ProcessCluster } from '../../src/cli/processes/process-cluster.js'
 import { count, milliseconds } from '../../src/cli/terminal.js'
+import { LeaderWatch } from './leader-watch.js'
 import { Ledger } from './ledger.js'
+import { MembershipChanges, planChanges } from './membership.js'
 import type { TortureOperations } from './operations.js'
 import { describeFault, planRound } from './plan.js'
 import { type RoundReport, runRound } from './round.js'
@@ -22,15 +26,18 @@ const HELP = `npm run torture -- [flags]
   --rounds N             rounds (60)
   --seconds-per-round S  load and faults per round (1.5); reading back comes on top
   --seed N               choice of faults; drawn and printed when not given
+  --membership           add, remove, replace and demote members and transfer leadership meanwhile
   --verbose              print every round's faults`
 
 const VIOLATIONS_SHOWN = 20
 const LEADER_WITHIN_MS = 30_000
+const LEADERLESS_MS_MAX = 10_000
 
 interface Settings {
   readonly seed: number
   readonly rounds: number
   readonly roundMs: number
+  readonly changesMembers: boolean
   readonly isVerbose: boolean
 }
 
@@ -39,6 +46,7 @@ function readSettings(args: readonly string[]): Settings | undefined {
     rounds: { type: 'string', default: '60' },
     'seconds-per-round': { type: 'string', default: '1.5' },
     seed: { type: 'string' },
+    membership: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   })
@@ -50,6 +58,7 @@ function readSettings(args: readonly string[]): Settings | undefined {
     seed: wholeNumber('seed', seed, 0),
     rounds: wholeNumber('rounds', flags.rounds, 1),
     roundMs: seconds * 1000,
+    changesMembers: flags.membership,
     isVerbose: flags.verbose,
   }
 }
@@ -59,23 +68,37 @@ async function torture(
   cluster: ProcessCluster<TortureOperations>,
   settings: Settings,
 ): Promise<boolean> {
-  const { seed, rounds, roundMs } = settings
+  const { seed, rounds, roundMs, changesMembers } = settings
   const ledger = new Ledger(seed)
+  const changes = changesMembers ? new MembershipChanges(cluster, seed) : undefined
   const stalls: number[] = []
   let reads = 0
   await cluster.start()
   await cluster.leader(LEADER_WITHIN_MS)
+  const watch = new LeaderWatch(cluster)
   for (let round = 1; round <= rounds; round++) {
     const faults = planRound(seed, round, cluster.seats.length, roundMs)
     if (settings.isVerbose) say(`  ${faults.map(describeFault).join('; ')}`)
-    const report = await runRound(cluster, ledger, faults, { seed, round, roundMs })
+    if (settings.isVerbose && changesMembers) say(`  ${planChanges(seed, round).join(', ')}`)
+    const report = await runRound(cluster, ledger, faults, changes, { seed, round, roundMs })
     stalls.push(report.stallMs)
     reads += report.reads
+    const who = changesMembers ? `  ${cluster.seats.map(({ id }) => id).join(' ')}` : ''
     say(
       `round ${String(round).padStart(3)}  ${count(ledger.acknowledged).padStart(9)} acknowledged  ` +
-        `${count(report.reads).padStart(7)} read back  stall ${milliseconds(report.stallMs)}`,
+        `${count(report.reads).padStart(7)} read back  stall ${milliseconds(report.stallMs)}${who}`,
     )
     if (report.violations.length > 0) return convict(report, settings)
+  }
+  await watch.stop()
+  if (changes !== undefined) {
+    const { done, failed } = changes.counts
+    say(`\n${done} changes of the members done, ${failed} refused or interrupted`)
+  }
+  say(`longest time without a leader while a majority was up: ${milliseconds(watch.longestMs)}`)
+  if (watch.longestMs > LEADERLESS_MS_MAX) {
+    say(`FAILED: more than ${milliseconds(LEADERLESS_MS_MAX)}. ${replay(settings)}`)
+    return false
   }
   await cluster.close()
   const sorted = stalls.sort((a, b) => a - b)
@@ -88,7 +111,13 @@ async function torture(
   return true
 }
 
-function convict(report: RoundReport, { seed, roundMs }: Settings): false {
+/** The command that draws the same faults again. */
+function replay({ seed, roundMs, changesMembers }: Settings): string {
+  const membership = changesMembers ? ' --membership' : ''
+  return `The same faults again:\nnpm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}${membership}`
+}
+
+function convict(report: RoundReport, settings: Settings): false {
   const lost = report.violations.filter(({ kind }) => kind === 'lost').length
   for (const { kind, key, member, found, expected } of report.violations.slice(
     0,
@@ -96,8 +125,7 @@ function convict(report: RoundReport, { seed, roundMs }: Settings): false {
   )) {
     say(`${kind}: ${key} at ${member} is ${found}, wanted ${expected}`)
   }
-  say(`\nFAILED: ${lost} lost, ${report.violations.length - lost} wrong. The same faults again:`)
-  say(`npm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}`)
+  say(`\nFAILED: ${lost} lost, ${report.violations.length - lost} wrong. ${replay(settings)}`)
   return false
 }
 

@@ -19,6 +19,8 @@ export interface Seat<O extends Operations> {
   readonly id: string
   readonly dir: string
   readonly address: string
+  /** Addresses to join a running cluster at; undefined for a member of the beginning. */
+  readonly join: readonly string[] | undefined
   /** Undefined before the first start. */
   child: MemberChild<O> | undefined
 }
@@ -41,13 +43,20 @@ export const MEMBER_SCRIPT: string = join(import.meta.dirname, 'member-process.j
 
 /** Members as child processes; whoever starts it closes it. */
 export class ProcessCluster<O extends MemberOperations> {
-  readonly seats: readonly Seat<O>[]
   readonly #options: ClusterOptions
+  readonly #firstMembers: Readonly<Record<string, string>>
+  #seats: readonly Seat<O>[]
   #isKilled = false
 
   private constructor(options: ClusterOptions, seats: readonly Seat<O>[]) {
     this.#options = options
-    this.seats = seats
+    this.#firstMembers = Object.fromEntries(seats.map(({ id, address }) => [id, address]))
+    this.#seats = seats
+  }
+
+  /** The places of the members, in the order in which they came. */
+  get seats(): readonly Seat<O>[] {
+    return this.#seats
   }
 
   /** Chooses ports; starts nothing yet. */
@@ -59,9 +68,30 @@ export class ProcessCluster<O extends MemberOperations> {
       id,
       dir: join(options.root, id),
       address: `127.0.0.1:${ports[i]}`,
+      join: undefined,
       child: undefined,
     }))
     return new ProcessCluster(options, seats)
+  }
+
+  /** Makes a place for a new member that is to join the others; starts nothing yet. */
+  async addSeat(id: string): Promise<Seat<O>> {
+    const [port] = await freePorts(1)
+    const seat: Seat<O> = {
+      id,
+      dir: join(this.#options.root, id),
+      address: `127.0.0.1:${port}`,
+      join: this.#seats.map(({ address }) => address),
+      child: undefined,
+    }
+    this.#seats = [...this.#seats, seat]
+    return seat
+  }
+
+  /** Ends the process in a seat with kill -9 and takes the seat away. */
+  async dropSeat(seat: Seat<O>): Promise<void> {
+    this.#seats = this.#seats.filter((other) => other !== seat)
+    if (seat.child?.isAlive) await seat.child.kill()
   }
 
   /** Starts every member and waits until each has opened its store; see `leader` for what comes next. */
@@ -78,11 +108,13 @@ export class ProcessCluster<O extends MemberOperations> {
   async restart(seat: Seat<O>): Promise<void> {
     if (this.#isKilled) throw new StoreError('QUORATE_STOPPED', 'the cluster was ended')
     const { memberIds, store } = this.#options
-    const { id, dir } = seat
+    const { id, dir, join: addresses, address: listen } = seat
     seat.child = new MemberChild<O>(this.#options.script)
+    if (addresses !== undefined) {
+      return seat.child.open({ ...store, dir, id, listen, join: addresses })
+    }
     if (memberIds.length === 1) return seat.child.open({ ...store, dir, id })
-    const members = Object.fromEntries(this.seats.map((other) => [other.id, other.address]))
-    return seat.child.open({ ...store, dir, id, members })
+    return seat.child.open({ ...store, dir, id, members: this.#firstMembers })
   }
 
   /** The member that says of itself that it leads, the one in the highest term if several do. */

@@ -1,0 +1,87 @@
+/** A member's status as plain data, put together from its parts. */
+import type { RaftCore } from '../raft/core.js'
+import type { NodeId } from '../raft/types.js'
+import type { MemberStatus, MemberView } from './backend.js'
+import type { Peers } from './peers.js'
+import type { Roster } from './roster.js'
+import { describeStanding } from './status.js'
+import type { Storage } from './storage.js'
+
+/** What a status is made from. */
+export interface ReportParts {
+  readonly storage: Storage
+  readonly core: RaftCore
+  readonly roster: Roster
+  readonly peers: Peers | undefined
+  /** The error that stopped the member. */
+  readonly fatal: Error | undefined
+  readonly isClosed: boolean
+  /** Members that need entries which the log does not hold any more. */
+  readonly wantSnapshot: ReadonlySet<NodeId>
+}
+
+/** The status of this moment. */
+export function reportStatus(parts: ReportParts): MemberStatus {
+  const { storage, roster, peers, fatal, wantSnapshot } = parts
+  const { identity, log, machine } = storage
+  const core = parts.core.status()
+  const logStatus = log.status()
+  const members = viewsOf(parts)
+  const role = fatal !== undefined || parts.isClosed ? 'stopped' : core.role
+  const leader = roster.nameOf(core.leader)
+  const nameOf = (node: NodeId) => roster.nameOf(node) ?? `node ${node}`
+  return {
+    id: identity.id,
+    clusterId: identity.clusterId,
+    role,
+    standing: roster.standing,
+    term: core.term,
+    leader,
+    commitIndex: core.commitIndex,
+    appliedIndex: machine.appliedIndex,
+    checkpointIndex: machine.checkpointIndex,
+    firstIndex: core.firstIndex,
+    lastIndex: core.lastIndex,
+    confIndex: roster.directory.confIndex,
+    log: {
+      segments: logStatus.segments,
+      bytes: logStatus.bytes,
+      writes: logStatus.writes,
+      fsyncs: logStatus.fsyncs,
+      tornBytes: log.recovered.tornBytes,
+    },
+    sessions: machine.status().sessions,
+    address: peers?.address,
+    members,
+    rejectedConnections: peers?.rejected() ?? {},
+    words: describeStanding({
+      id: identity.id,
+      role,
+      standing: roster.standing,
+      leader,
+      members,
+      cause: fatal,
+      peersWantingSnapshot: [...wantSnapshot].map(nameOf),
+      refusals: peers?.refusals().map(({ node, message }) => `${nameOf(node)}: ${message}`) ?? [],
+    }),
+  }
+}
+
+function viewsOf({ core, roster, peers }: ReportParts): MemberView[] {
+  const { leader, lastIndex, peers: progress } = core.status()
+  const matches = new Map(progress.map(({ id, matchIndex }) => [id, matchIndex]))
+  return roster.members.map(({ nodeId, id, address }) => {
+    const matchIndex = matches.get(nodeId)
+    const isSelf = nodeId === roster.self
+    return {
+      id,
+      address,
+      as: roster.partOf(nodeId),
+      isSelf,
+      isLeader: nodeId === leader,
+      isUp: isSelf || peers?.isHeard(nodeId) === true,
+      matchIndex,
+      lag: matchIndex === undefined ? undefined : lastIndex - matchIndex,
+    }
+  })
+}

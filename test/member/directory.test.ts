@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Configuration } from '../../src/machine/state-machine.js'
+import { planChange } from '../../src/member/change-plan.js'
+import {
+  changeConfiguration,
+  firstConfiguration,
+  incarnationsIn,
+  isNameTaken,
+  nextNode,
+  openDirectory,
+} from '../../src/member/directory.js'
+import { encodeConfChange, LEAVE_JOINT } from '../../src/raft/conf-change.js'
+import { isJoint, membersOf } from '../../src/raft/membership.js'
+import type { ConfChangeV2, Entry } from '../../src/raft/types.js'
+import { encodeRecords, type MemberRecord } from '../../src/wire/directory.js'
+import type { MemberChange } from '../../src/wire/membership.js'
+
+const FIRST = firstConfiguration([
+  { id: 'a', nodeId: 1, address: 'a:1' },
+  { id: 'b', nodeId: 2, address: 'b:1' },
+  { id: 'c', nodeId: 3, address: 'c:1' },
+])
+
+function entryOf(index: number, change: ConfChangeV2): Entry {
+  return { index, term: 1, kind: 'confChangeV2', data: encodeConfChange(change) }
+}
+
+function record(nodeId: number, id: string): MemberRecord {
+  return { nodeId, id, address: `${id}:1`, incarnation: undefined }
+}
+
+function step(
+  kind: 'addVoter' | 'addLearner' | 'remove' | 'update',
+  node: number,
+  ...records: MemberRecord[]
+): ConfChangeV2 {
+  return { transition: 'auto', steps: [{ kind, node }], context: encodeRecords(records) }
+}
+
+/** Who is who: `a b (c) | d` with learners in brackets and former members behind the bar. */
+function shown(configuration: Configuration): string {
+  const { members, removed } = openDirectory(configuration)
+  const isVoter = (node: number) => configuration.conf.voters.includes(node)
+  const present = members.map(({ id, nodeId }) => (isVoter(nodeId) ? id : `(${id})`)).join(' ')
+  return removed.length === 0 ? present : `${present} | ${removed.map(({ id }) => id).join(' ')}`
+}
+
+/** Plans and applies; a joint configuration is left at the next index. */
+function apply(
+  before: Configuration,
+  index: number,
+  ...changes: readonly MemberChange[]
+): Configuration {
+  const { change } = planChange(openDirectory(before), before.conf, changes, [])
+  const after = changeConfiguration(before, entryOf(index, change))
+  return isJoint(after.conf) ? changeConfiguration(after, entryOf(index + 1, LEAVE_JOINT)) : after
+}
+
+test('members come as learners, are promoted, demoted and removed, and leave their name behind', () => {
+  let now = apply(FIRST, 5, { kind: 'add', id: 'd', address: 'd:1' })
+  assert.equal(shown(now), 'a b c (d)')
+  now = apply(now, 6, { kind: 'promote', id: 'd' })
+  now = apply(now, 7, { kind: 'demote', id: 'a' })
+  assert.equal(shown(now), '(a) b c d')
+  now = apply(now, 8, { kind: 'remove', id: 'a' })
+  assert.equal(shown(now), 'b c d | a')
+  const directory = openDirectory(now)
+  assert.equal(directory.confIndex, 8)
+  assert.equal(isNameTaken(directory, 'a'), true)
+  assert.equal(nextNode(directory), 5)
+})
+
+test('several are changed at once through a joint configuration, in which the old ones are members still', () => {
+  const now = apply(
+    FIRST,
+    5,
+    { kind: 'add', id: 'd', address: 'd:1' },
+    { kind: 'add', id: 'e', address: 'e:1' },
+  )
+  assert.deepEqual(
+    openDirectory(now).members.map(({ nodeId }) => nodeId),
+    [1, 2, 3, 4, 5],
+  )
+  const swap = planChange(
+    openDirectory(now),
+    now.conf,
+    [
+      { kind: 'promote', id: 'd' },
+      { kind: 'remove', id: 'a' },
+    ],
+    [],
+  )
+  const joint = changeConfiguration(now, entryOf(7, swap.change))
+  assert.deepEqual([isJoint(joint.conf), shown(joint)], [true, '(a) b c d (e)'])
+  assert.equal(shown(changeConfiguration(joint, entryOf(8, LEAVE_JOINT))), 'b c d (e) | a')
+})
+
+test('T-55: a change that breaks a rule changes nothing, on any member', () => {
+  const gone = apply(FIRST, 5, { kind: 'remove', id: 'c' })
+  const wrong: [string, ConfChangeV2][] = [
+    ['a number without a record', step('addLearner', 9)],
+    ['a number that was used', step('addLearner', 3, record(3, 'd'))],
+    ['a name that is used', step('addLearner', 4, record(4, 'a'))],
+    ['a name that was used', step('addLearner', 4, record(4, 'c'))],
+    ['a record of nobody', step('addLearner', 4, record(4, 'd'), record(5, 'e'))],
+    ['another name for a member', step('update', 1, record(1, 'z'))],
+    [
+      'a removal of everybody',
+      { ...step('remove', 1), steps: [1, 2].map((node) => ({ kind: 'remove', node })) },
+    ],
+    ['a joint configuration that is none', LEAVE_JOINT],
+  ]
+  for (const [title, change] of wrong) {
+    assert.equal(changeConfiguration(gone, entryOf(6, change)), gone, title)
+  }
+})
+
+test('T-68: a change of a newer version is not skipped', () => {
+  for (const data of [
+    Uint8Array.of(9, 0, 0, 0),
+    Buffer.concat([encodeConfChange(step('update', 1)), Buffer.of(9)]),
+  ]) {
+    const entry: Entry = { index: 5, term: 1, kind: 'confChangeV2', data }
+    assert.throws(() => changeConfiguration(FIRST, entry), { code: 'QUORATE_FORMAT' })
+  }
+})
+
+test('an incarnation that is put on record is no change for whoever looks at the members, an address is one', () => {
+  const seen = { ...record(1, 'a'), incarnation: '11'.repeat(8) }
+  const known = changeConfiguration(FIRST, entryOf(5, step('update', 1, seen)))
+  assert.equal(openDirectory(known).confIndex, 0)
+  assert.equal(openDirectory(known).members[0]?.incarnation, '11'.repeat(8))
+  const moved = apply(known, 6, { kind: 'move', id: 'a', address: 'a:2' })
+  assert.equal(openDirectory(moved).confIndex, 6)
+  assert.deepEqual(openDirectory(moved).members[0], { ...seen, address: 'a:2' })
+})
+
+test('T-14: incarnations in entries that are not applied are known all the same', () => {
+  const seen = { ...record(2, 'b'), incarnation: '22'.repeat(8) }
+  const entries = [
+    { index: 4, term: 1, kind: 'normal' as const, data: Buffer.from('whatever') },
+    entryOf(5, step('update', 1, seen, record(3, 'c'))),
+    entryOf(6, LEAVE_JOINT),
+  ]
+  assert.deepEqual([...incarnationsIn(entries)], [[2, '22'.repeat(8)]])
+})
+
+test('a stored directory that does not belong to the configuration is corruption', () => {
+  const { conf, members } = FIRST
+  const less = { ...conf, voters: [1, 2] }
+  assert.throws(() => openDirectory({ conf: less, members }), { code: 'QUORATE_CORRUPTION' })
+  assert.throws(() => openDirectory({ conf, members: members.subarray(1) }), {
+    code: 'QUORATE_CORRUPTION',
+  })
+})
+
+test('what is planned is applied, whatever the changes, and keeps names and numbers unique for ever', () => {
+  const name = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g')
+  const change: fc.Arbitrary<MemberChange> = fc.oneof(
+    name.map((id): MemberChange => ({ kind: 'add', id, address: `${id}:1` })),
+    fc.record({ kind: fc.constantFrom('promote', 'demote', 'remove'), id: name }),
+  )
+  const batches = fc.array(fc.array(change, { minLength: 1, maxLength: 3 }), { maxLength: 20 })
+  fc.assert(
+    fc.property(batches, (changes) => {
+      let now: Configuration = FIRST
+      const everUsed = new Map([...'abc'].map((id, i) => [id, i + 1]))
+      changes.forEach((batch, i) => {
+        let after: Configuration
+        try {
+          after = apply(now, 10 * (i + 1), ...batch)
+        } catch (error) {
+          assert.match((error as { code: string }).code, /^QUORATE_/)
+          return
+        }
+        const { members, removed } = openDirectory(after)
+        assert.deepEqual(
+          members.map(({ nodeId }) => nodeId),
+          membersOf(after.conf),
+        )
+        for (const { id, nodeId } of [...members, ...removed]) {
+          assert.equal(everUsed.get(id) ?? nodeId, nodeId, `${id} got another number`)
+          everUsed.set(id, nodeId)
+        }
+        assert.equal(new Set(everUsed.values()).size, everUsed.size)
+        assert.equal(members.length + removed.length, everUsed.size)
+        now = after
+      })
+    }),
+  )
+})
