@@ -11,6 +11,8 @@ import { SimWorld } from './world.js'
 /** How long a call may take before a run counts as hung. */
 const PATIENCE_MS = 60_000
 
+const SECRET = 'a secret for simulations'
+
 interface Life {
   readonly host: SimHost
   /** Whom to join: not a member of the beginning. */
@@ -54,12 +56,10 @@ export class SimCluster {
   }
 
   /** Starts a member on a new host that joins the others; resolves when one of them has added it. */
-  async join(name: string): Promise<void> {
-    this.#addLife(
-      name,
-      this.names.map((other) => this.addressOf(other)),
-    )
-    await this.#open(name)
+  async join(name: string, options: Partial<OpenOptions> = {}): Promise<void> {
+    const join = this.names.map((other) => this.addressOf(other))
+    this.#addLife(name, join)
+    await this.#open(name, options)
   }
 
   /** Ends a member's process and puts an empty disk into its machine. */
@@ -118,7 +118,13 @@ export class SimCluster {
 
   /** Starts a member that is down. */
   async restart(name: string): Promise<void> {
-    await this.run(this.#open(name))
+    await this.run(this.#open(name, {}))
+  }
+
+  /** Starts a member that is down with these options and no others, but for the secret. */
+  async reopen(name: string, options: OpenOptions): Promise<void> {
+    const life = this.#life(name)
+    life.store = await this.run(openStore(life.host.boot(), { secret: SECRET, ...options }))
   }
 
   /** Lets time pass until `promise` settles; fails when it takes longer than a minute of virtual time. */
@@ -147,17 +153,18 @@ export class SimCluster {
     this.#lives.set(name, { host, join, store: undefined })
   }
 
-  async #open(name: string): Promise<void> {
+  async #open(name: string, more: Partial<OpenOptions>): Promise<void> {
     const life = this.#life(name)
     const isAlone = Object.keys(this.#addresses).length === 1
     const options: OpenOptions = {
-      secret: 'a secret for simulations',
+      secret: SECRET,
       ...this.#options,
       dir: 'data',
       id: name,
       ...(life.join !== undefined
         ? { join: life.join, listen: this.addressOf(name) }
         : !isAlone && { members: this.#addresses }),
+      ...more,
     }
     life.store = await openStore(life.host.boot(), options)
   }
