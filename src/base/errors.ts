@@ -21,8 +21,6 @@ export type StoreErrorCode =
   | 'QUORATE_SESSION_EXPIRED'
   /** This member has not applied what a session token asks for, within the call's time. */
   | 'QUORATE_BEHIND_TOKEN'
-  /** No proof fresher than `maxStalenessMs` could be had. */
-  | 'QUORATE_TOO_STALE'
   /** The session token is malformed, of another cluster, or ahead of everything committed. */
   | 'QUORATE_BAD_TOKEN'
   /** The data folder is in use by another process. */
