@@ -85,3 +85,11 @@ export interface StorageOptions {
   /** LevelDB's block cache. */
   readonly cacheBytes: number
 }
+
+/** Room in a frame beside entries and values. */
+const FRAME_OVERHEAD_BYTES = 65_536
+
+/** The longest body of a frame between members: an entry is at most a request and a value beyond it, twice for room. */
+export function maxFrameBytes(limits: LimitOptions): number {
+  return 2 * (limits.maxValueBytes + limits.maxRequestBytes) + FRAME_OVERHEAD_BYTES
+}

@@ -41,7 +41,7 @@ import {
 import { asMembershipRequest, type MembershipRequest } from '../wire/membership.js'
 import { decodeMessage, encodeMessage } from '../wire/message.js'
 import type { Identity } from './identity.js'
-import type { MemberOptions } from './options.js'
+import { type MemberOptions, maxFrameBytes } from './options.js'
 import type { Roster } from './roster.js'
 
 /** What comes in; a DecodeError that one of these throws closes the connection. */
@@ -65,8 +65,6 @@ export interface PeerRefusal {
 const SILENCE_MS = 3000
 /** So long the last frames to a removed member have to arrive. */
 const LEAVING_MS = 1000
-/** Room in a frame beside entries and values. */
-const FRAME_OVERHEAD_BYTES = 65_536
 
 /** Talks to the other members. */
 export class Peers {
@@ -220,7 +218,7 @@ export class Peers {
         removed: this.#removed,
         tls,
         secret,
-        maxFrameBytes: 2 * (limits.maxValueBytes + limits.maxRequestBytes) + FRAME_OVERHEAD_BYTES,
+        maxFrameBytes: maxFrameBytes(limits),
         maxQueuedBytes: limits.maxQueuedBytes,
         maxClients: limits.maxClients,
       },

@@ -3,12 +3,13 @@ import { parseAddress } from '../env/address.js'
 import type { TlsOptions } from '../env/network.js'
 import type { ReadLevel } from '../member/backend.js'
 import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
-import type {
-  JoinOptions,
-  LimitOptions,
-  MemberOptions,
-  StorageOptions,
-  TimingOptions,
+import {
+  type JoinOptions,
+  type LimitOptions,
+  type MemberOptions,
+  maxFrameBytes,
+  type StorageOptions,
+  type TimingOptions,
 } from '../member/options.js'
 import { KEY_ENCODINGS, type KeyEncoding, VALUE_ENCODINGS, type ValueEncoding } from './encoding.js'
 
@@ -199,6 +200,13 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
   if (timing.heartbeatMs * 2 > timing.electionMs || timing.tickMs > timing.heartbeatMs) {
     throw new RangeError('timing needs tickMs <= heartbeatMs <= electionMs / 2')
   }
+  const limits = resolveNumbers('limits', LIMITS, options.limits)
+  if (limits.maxQueuedBytes < maxFrameBytes(limits)) {
+    throw new RangeError(
+      `limits.maxQueuedBytes holds at least one frame: ${maxFrameBytes(limits)} bytes with this ` +
+        'maxValueBytes and maxRequestBytes',
+    )
+  }
   return {
     dir: options.dir,
     id,
@@ -210,7 +218,7 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     tls: options.tls,
     secret: resolveSecret(options.secret),
     timing,
-    limits: resolveNumbers('limits', LIMITS, options.limits),
+    limits,
     storage: resolveNumbers('storage', STORAGE, options.storage),
   }
 }

@@ -34,6 +34,11 @@ const misuse: readonly [title: string, options: unknown, error: RegExp][] = [
     { dir: 'd', limits: { maxValueBytes: 1 << 30 } },
     /RangeError.*16777216/,
   ],
+  [
+    'a queue for less than a frame',
+    { dir: 'd', limits: { maxQueuedBytes: 4096 } },
+    /maxQueuedBytes/,
+  ],
   ['a limit that is no number', { dir: 'd', storage: { segmentBytes: '1' } }, /TypeError.*number/],
   [
     'a heartbeat slower than half an election',
