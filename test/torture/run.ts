@@ -30,6 +30,8 @@ const HELP = `npm run torture -- [flags]
   --verbose              print every round's faults`
 
 const VIOLATIONS_SHOWN = 20
+/** All of it: a new member gets the whole log, since nobody can send it a snapshot yet. */
+const KEPT_LOG_BYTES = 2 ** 40
 const LEADER_WITHIN_MS = 30_000
 const LEADERLESS_MS_MAX = 10_000
 
@@ -145,7 +147,7 @@ async function main(args: readonly string[]): Promise<number> {
     script: join(import.meta.dirname, 'member-process.js'),
     root,
     memberIds: ['a', 'b', 'c'],
-    store: { valueEncoding: 'binary' },
+    store: { valueEncoding: 'binary', storage: { keepLogBytes: KEPT_LOG_BYTES } },
   })
   let isKept = true
   try {
