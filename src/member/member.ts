@@ -3,8 +3,8 @@
  *
  * Lifetimes: opened in the order lock, identity, log, state machine, core, transport; closed the other way
  * round. The transport comes when everything known to be committed is applied, so that this member knows who the
- * others are before it deals with them (trap T-57). After a fatal error (a failed write of the log, a broken invariant) it acknowledges nothing more,
- * tells everybody waiting, and only `close` is left.
+ * others are before it deals with them (trap T-57). After a fatal error (a failed write of the log, a broken
+ * invariant) it acknowledges nothing more, tells everybody waiting, and only `close` is left.
  */
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'

@@ -21,7 +21,16 @@ import type {
   Databases,
   KeyRange,
 } from '../env/database.js'
-import { entriesOf, find, highest, inserted, lowest, removed, type SortedBytes } from './sorted-bytes.js'
+import { Moment } from './moment.js'
+import {
+  entriesOf,
+  find,
+  highest,
+  inserted,
+  lowest,
+  removed,
+  type SortedBytes,
+} from './sorted-bytes.js'
 import type { SimWorld } from './world.js'
 
 const READ_MS = 0.1
@@ -46,13 +55,14 @@ export class SimDatabases implements Databases {
   readonly #world: SimWorld
   readonly #name: string
   readonly #folders = new Map<string, Folder>()
-  #draws = 0
+  readonly #moment: Moment
   #flushesToFail = 0
 
   /** @param name keys the draws of this host */
   constructor(world: SimWorld, name: string) {
     this.#world = world
     this.#name = name
+    this.#moment = new Moment(world)
   }
 
   async open(dir: string): Promise<Database> {
@@ -113,12 +123,12 @@ export class SimDatabases implements Databases {
 
   /** One chance in `bound`. */
   chance(bound: number): boolean {
-    return this.#world.below(bound, this.#name, 'database', this.#draws++) === 0
+    return this.#world.below(bound, this.#name, 'flush', ...this.#moment.next()) === 0
   }
 
   /** Resolves after about `ms`; never when `database` is not open any more by then. */
   later(database: SimDatabase, ms: number): Promise<void> {
-    const jitter = this.#world.below(1000, this.#name, 'database', this.#draws++) / 1000
+    const jitter = this.#world.below(1000, this.#name, 'database', ...this.#moment.next()) / 1000
     return new Promise((resolve) => {
       this.#world.schedule(ms * (0.5 + jitter) * this.slowness, () => {
         if (database.isOpen) this.deliver(resolve)

@@ -10,6 +10,7 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { Disk, DiskFile, DiskLock, OpenMode } from '../env/disk.js'
+import { Moment } from './moment.js'
 import { type Draw, type PendingChange, SimInode } from './sim-inode.js'
 import type { SimWorld } from './world.js'
 
@@ -86,11 +87,12 @@ export class SimDisk implements Disk {
   #failures: Failure[] = []
   readonly #locks: Set<string> = new Set()
   #life = 0
-  #operations = 0
+  readonly #moment: Moment
 
   constructor(world: SimWorld, hostKey: string, options: SimDiskOptions) {
     this.#world = world
     this.#hostKey = hostKey
+    this.#moment = new Moment(world)
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
   }
 
@@ -133,6 +135,16 @@ export class SimDisk implements Disk {
     return [...this.#files.keys()].filter((path) => parentOf(path) === dir).sort()
   }
 
+  /** All files. */
+  get allPaths(): readonly string[] {
+    return [...this.#files.keys()].sort()
+  }
+
+  /** All folders. */
+  get allDirs(): readonly string[] {
+    return [...this.#dirs].sort()
+  }
+
   /** What the files' lengths add up to. */
   get usedBytes(): number {
     let used = 0
@@ -151,7 +163,8 @@ export class SimDisk implements Disk {
 
   /** The power goes: what was not durable survives as `mode` says. */
   powerCut(mode: PowerCutMode): void {
-    const image = this.image(mode, this.#operations)
+    const [micros] = this.#moment.next()
+    const image = this.image(mode, micros)
     this.restore(image)
   }
 
@@ -313,7 +326,7 @@ export class SimDisk implements Disk {
   #operate<T>(operation: DiskOperation, effect: () => T): Promise<T> {
     const life = this.#life
     const longest = operation === 'sync' || operation === 'syncDir' ? SLOW_MS : QUICK_MS
-    const micros = this.#draw(operation, this.#operations++) % (longest * 1_000)
+    const micros = this.#draw(operation, ...this.#moment.next()) % (longest * 1_000)
     this.onBoundary?.()
     return new Promise((resolve, reject) => {
       this.#world.schedule((micros / 1_000) * this.slowness, () => {

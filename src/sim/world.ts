@@ -21,6 +21,8 @@ export class SimWorld {
   #now = 0
   #scheduled = 0
   #executed = 0
+  #held = 0
+  #onReleased: (() => void) | undefined
 
   constructor(seed: number) {
     this.seed = seed
@@ -57,10 +59,21 @@ export class SimWorld {
     event.run = undefined
   }
 
+  /** Lets virtual time stand still until `work`, which is real, has ended; returns what it does. */
+  async hold<T>(work: Promise<T>): Promise<T> {
+    this.#held++
+    try {
+      return await work
+    } finally {
+      this.#held--
+      if (this.#held === 0) this.#onReleased?.()
+    }
+  }
+
   /** Runs events until `condition` holds (checked after each); false when `limitMs` passed or none is left. */
   async runUntil(condition: () => boolean, limitMs: number): Promise<boolean> {
     const end = this.#now + limitMs
-    await settle()
+    await this.#settle()
     while (!condition()) {
       const next = this.#heap[0]
       if (next === undefined || next.at > end) {
@@ -72,7 +85,7 @@ export class SimWorld {
       this.#now = next.at
       this.#executed++
       next.run()
-      await settle()
+      await this.#settle()
     }
     return true
   }
@@ -93,6 +106,17 @@ export class SimWorld {
       throw new Error(`still pending after ${limitMs} virtual ms`)
     }
     return promise
+  }
+
+  /** Everything that the last event caused has run afterwards, and real work has ended. */
+  async #settle(): Promise<void> {
+    await settle()
+    while (this.#held > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onReleased = resolve
+      })
+      await settle()
+    }
   }
 
   #push(event: SimEvent): void {

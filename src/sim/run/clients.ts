@@ -1,0 +1,321 @@
+/**
+ * The clients of a simulated cluster: carry out the schedule's calls, and record what they asked and were told.
+ *
+ * A client has a session, at the member where it was used last. Used at another one, it travels as a token, and so
+ * it does when one client hands over to another; in the history each stay is a session of its own.
+ */
+import { StoreError } from '../../base/errors.js'
+import type { Session } from '../../store/session.js'
+import type { Store } from '../../store/store.js'
+import type { AppliedRequest } from '../checkers/committed-log.js'
+import type { HistoryEvent, Operation, Result } from '../history.js'
+import type { RecordedCall } from '../recorder.js'
+import type { ClientEvent, Step } from '../schedule/schedule.js'
+import type { Cluster } from './cluster.js'
+import { judge } from './judge.js'
+import type { Seat } from './seat.js'
+import type { RunSetup } from './simulation.js'
+import type { Workload } from './workload.js'
+
+const KEY_PREFIX = 'k'
+/** A call may take so much longer than its timeout: some ticks, and what a slow turn takes. */
+const LATE_MS = 500
+
+/** A session in use. */
+interface Stay {
+  readonly name: string
+  readonly seat: Seat
+  readonly store: Store
+  readonly session: Session
+}
+
+interface OpenCall {
+  readonly seat: Seat
+  readonly recorded: RecordedCall
+  readonly operation: Operation
+  readonly dueAtMs: number
+}
+
+/** The simulator's own workload, and the settings it needs. */
+export const ownWorkload: Omit<RunSetup<ClientEvent>, 'keepTrace'> = {
+  workload: (cluster) => new Clients(cluster),
+  store: { valueEncoding: 'utf8' },
+  readValue: (bytes) => shortOf(bytes.toString()),
+}
+
+/** All clients; see the file's comment. */
+class Clients implements Workload<ClientEvent> {
+  readonly #at: Cluster
+  readonly #stays = new Map<number, Stay>()
+  readonly #open = new Set<OpenCall>()
+  #stayCount = 0
+
+  constructor(at: Cluster) {
+    this.#at = at
+  }
+
+  get openCalls(): number {
+    return this.#open.size
+  }
+
+  act(event: Step & ClientEvent): void {
+    switch (event.type) {
+      case 'write':
+        this.#write(event)
+        return
+      case 'read':
+        this.#read(event)
+        return
+      case 'handOver':
+        this.#handOver(event.client, event.to)
+        return
+      case 'checkpoint':
+        this.#checkpoint(this.#seat(event.member))
+        return
+    }
+  }
+
+  abandon(seat: Seat): void {
+    for (const call of this.#open) {
+      if (call.seat !== seat) continue
+      this.#open.delete(call)
+      if ('level' in call.operation) {
+        call.recorded.fail('the member ended')
+      } else {
+        this.#at.tally.unknownCalls++
+        call.recorded.info('the member ended')
+      }
+    }
+  }
+
+  checkOverdue(): void {
+    const { now } = this.#at.world
+    for (const { seat, operation, dueAtMs } of this.#open) {
+      const due = Math.max(dueAtMs, seat.pausedUntil) + LATE_MS
+      this.#at.findings.expect(
+        now <= due,
+        'C6 every call settles',
+        () => `${operation.f} at ${seat.name} should have ended at ${due.toFixed(0)}`,
+      )
+    }
+  }
+
+  async judge(): Promise<void> {
+    const { watch, findings, tally } = this.#at
+    const { requests, lastIndex } = watch.model
+    judge(this.history(), { requests: requests.filter(isOwn), lastIndex }, findings, tally)
+  }
+
+  history(): readonly HistoryEvent[] {
+    return this.#at.recorder.finish()
+  }
+
+  #write(event: Step & ClientEvent & { readonly type: 'write' }): void {
+    const seat = this.#seat(event.member)
+    for (let i = 0; i < event.count; i++) {
+      const { store } = seat
+      if (store === undefined) return
+      const caller = event.inSession ? this.#stayOf(event.client, seat, store) : undefined
+      const value = `${event.id.toString(36)}.${i}`
+      const options = { timeoutMs: event.timeoutMs }
+      const target = caller?.session ?? store
+      const keys = event.keys.map((key) => this.#key(key))
+      const [key] = keys
+      if (keys.length > 1) {
+        const changes = keys.map((name, at) =>
+          event.deletes && at > 0
+            ? ({ type: 'del', key: name } as const)
+            : ({ type: 'put', key: name, value } as const),
+        )
+        const stored = changes.map((change) =>
+          change.type === 'put' ? { ...change, value: this.#padded(value) } : change,
+        )
+        this.#call(seat, { f: 'batch', changes, ack: 'quorum' }, caller, event.timeoutMs, () =>
+          target.batch(stored, options).then(({ index, term }) => ({ f: 'batch', index, term })),
+        )
+      } else if (event.deletes) {
+        this.#call(seat, { f: 'del', key: key!, ack: 'quorum' }, caller, event.timeoutMs, () =>
+          target.del(key!, options).then(({ index, term }) => ({ f: 'del', index, term })),
+        )
+      } else {
+        this.#call(
+          seat,
+          { f: 'put', key: key!, value, ack: 'quorum' },
+          caller,
+          event.timeoutMs,
+          () =>
+            target
+              .put(key!, this.#padded(value), options)
+              .then(({ index, term }) => ({ f: 'put', index, term })),
+        )
+      }
+    }
+  }
+
+  #read(event: Step & ClientEvent & { readonly type: 'read' }): void {
+    const seat = this.#seat(event.member)
+    const { store } = seat
+    if (store === undefined) return
+    // Only a get says at which index it was served, which is what session guarantees are about.
+    const isPlain = event.shape !== 'get' || !event.inSession
+    const caller = isPlain ? undefined : this.#stayOf(event.client, seat, store)
+    const { level, timeoutMs } = event
+    const options = { timeoutMs, consistency: level }
+    const keys = [...new Set(event.keys.map((key) => this.#key(key)))]
+    switch (event.shape) {
+      case 'get': {
+        const key = keys[0]!
+        const target = caller?.session ?? store
+        this.#call(seat, { f: 'get', key, level }, caller, timeoutMs, async () => {
+          const meta = await target.getWithMeta<string>(key, options)
+          const { revision, appliedIndex: index } = meta
+          return { f: 'get', value: this.#unpadded(meta.value), revision, index }
+        })
+        return
+      }
+      case 'getMany':
+        this.#call(seat, { f: 'getMany', keys, level }, undefined, timeoutMs, async () => {
+          const values = await store.getMany<string>(keys, options)
+          return { f: 'getMany', values: values.map((value) => this.#unpadded(value)) }
+        })
+        return
+      case 'scan': {
+        const [gte, lt] = [keys[0]!, keys[1] ?? 'z'].sort() as [string, string]
+        this.#call(seat, { f: 'scan', gte, lt, level }, undefined, timeoutMs, async () => {
+          const entries: [string, string][] = []
+          for await (const [key, value] of store.scan<string>({ ...options, gte, lt })) {
+            entries.push([key, this.#unpadded(value)!])
+          }
+          return { f: 'scan', entries }
+        })
+      }
+    }
+  }
+
+  #call(
+    seat: Seat,
+    operation: Operation,
+    stay: Stay | undefined,
+    timeoutMs: number,
+    make: () => Promise<Result>,
+  ): void {
+    const { recorder, world, trace } = this.#at
+    const caller = { node: seat.name, ...(stay !== undefined && { session: stay.name }) }
+    const recorded = recorder.invoke(operation, caller)
+    trace.note(seat.name, `call ${JSON.stringify(operation)}`, undefined)
+    const call: OpenCall = { seat, recorded, operation, dueAtMs: world.now + timeoutMs }
+    this.#open.add(call)
+    make().then(
+      (result) => this.#succeeded(call, result),
+      (error: unknown) => this.#failed(call, error),
+    )
+  }
+
+  #succeeded(call: OpenCall, result: Result): void {
+    if (!this.#open.delete(call)) return
+    const { tally, trace } = this.#at
+    if ('level' in call.operation) tally.reads[call.operation.level]++
+    else tally.writes++
+    call.recorded.ok({ ...result, node: call.seat.name })
+    trace.note(call.seat.name, `ok ${JSON.stringify(result)}`, undefined)
+  }
+
+  #failed(call: OpenCall, error: unknown): void {
+    if (!this.#open.delete(call)) return
+    const { tally, trace, findings } = this.#at
+    if (!(error instanceof StoreError)) {
+      const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      findings.report('A1 no assertion fails', `a call failed with ${words}`)
+      return
+    }
+    trace.note(call.seat.name, `${error.code} ${error.outcome} ${call.operation.f}`, undefined)
+    findings.expect(
+      error.code !== 'QUORATE_CORRUPTION' || call.seat.isRotten,
+      'S8 damage is never data',
+      () => `${call.operation.f} at ${call.seat.name}: ${error.message}`,
+    )
+    if ('level' in call.operation || error.outcome === 'none') {
+      tally.failedCalls++
+      call.recorded.fail(error.code)
+    } else {
+      tally.unknownCalls++
+      call.recorded.info(error.code)
+    }
+  }
+
+  #handOver(from: number, to: number): void {
+    const stay = this.#stays.get(from)
+    if (stay === undefined || from === to) return
+    const target = this.#stays.get(to)
+    const seat = target?.seat ?? stay.seat
+    const { store } = seat
+    if (store === undefined) return
+    this.#enter(to, seat, store, [stay, ...(target === undefined ? [] : [target])])
+  }
+
+  #checkpoint(seat: Seat): void {
+    const { trace, tally } = this.#at
+    seat.store?.checkpoint().then(
+      (index) => {
+        tally.checkpoints++
+        trace.note(seat.name, `checkpoint ${index}`, undefined)
+      },
+      (error: unknown) => {
+        const words = error instanceof StoreError ? error.code : String(error)
+        trace.note(seat.name, `checkpoint failed: ${words}`, undefined)
+      },
+    )
+  }
+
+  /** The client's session at `seat`, which begins, goes on, or comes from elsewhere. */
+  #stayOf(client: number, seat: Seat, store: Store): Stay {
+    const stay = this.#stays.get(client)
+    if (stay?.store === store) return stay
+    return this.#enter(client, seat, store, stay === undefined ? [] : [stay])
+  }
+
+  /** Begins a stay at `seat` that has seen what `earlier` ones had seen. */
+  #enter(client: number, seat: Seat, store: Store, earlier: readonly Stay[]): Stay {
+    const { recorder, tally } = this.#at
+    const name = `c${client}.${this.#stayCount++}`
+    const session = store.session()
+    for (const from of earlier) {
+      const { token } = from.session
+      recorder.token('export', from.name, token)
+      session.observe(token)
+      recorder.token('import', name, token)
+      tally.tokens++
+    }
+    const stay: Stay = { name, seat, store, session }
+    this.#stays.set(client, stay)
+    return stay
+  }
+
+  #seat(member: number): Seat {
+    const { seats } = this.#at
+    return seats[member % seats.length]!
+  }
+
+  #key(key: number): string {
+    return `${KEY_PREFIX}${String(key % this.#at.knobs.keys).padStart(2, '0')}`
+  }
+
+  #padded(value: string): string {
+    const { valueBytes } = this.#at.knobs
+    return `${value}:${'x'.repeat(valueBytes)}`
+  }
+
+  #unpadded(stored: string | undefined): string | null {
+    return stored === undefined ? null : shortOf(stored)
+  }
+}
+
+/** What tells a stored value apart, without what only makes it long. */
+function shortOf(stored: string): string {
+  return stored.slice(0, stored.indexOf(':'))
+}
+
+/** Whether a client of this workload made the request, rather than the run, which tries whether it can. */
+function isOwn({ commands }: AppliedRequest): boolean {
+  return commands.flat().every(({ key }) => key.startsWith(KEY_PREFIX))
+}

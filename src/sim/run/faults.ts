@@ -1,0 +1,177 @@
+/** Does to a simulated cluster what the faults of a schedule say, and undoes it when their time is over. */
+import { unreachable } from '../../base/assert.js'
+import { type FaultEvent, WHOEVER_LEADS } from '../schedule/schedule.js'
+import type { SimNetwork } from '../sim-network.js'
+import type { SimWorld } from '../world.js'
+import { rot } from './rot.js'
+import type { Seat } from './seat.js'
+import type { Tally } from './tally.js'
+
+/** What faults are done to. */
+export interface FaultTarget {
+  readonly world: SimWorld
+  readonly network: SimNetwork
+  readonly seats: readonly Seat[]
+  readonly leader: Seat | undefined
+  readonly tally: Tally
+}
+
+/** Begins a fault; it ends by itself. */
+export function inflict(event: FaultEvent, target: FaultTarget): void {
+  if (begin(event, target)) target.tally.faults[event.type]++
+}
+
+/** Begins a fault; false when it meets nothing. */
+function begin(event: FaultEvent, target: FaultTarget): boolean {
+  const { seats } = target
+  const seatOf = (member: number) =>
+    (member >= WHOEVER_LEADS ? target.leader : undefined) ?? seats[member % seats.length]!
+  switch (event.type) {
+    case 'kill':
+      return crash(seatOf(event.member), event.downMs, target, (seat) => seat.kill())
+    case 'powerCut':
+      return crash(seatOf(event.member), event.downMs, target, (seat) => seat.powerCut(event.mode))
+    case 'blackout':
+      return (
+        seats.filter((seat) =>
+          crash(seat, event.downMs, target, (each) => each.powerCut(event.mode)),
+        ).length > 0
+      )
+    case 'close':
+      return close(seatOf(event.member), event.downMs)
+    case 'pause':
+      return pause(seatOf(event.member), event.ms)
+    case 'flushError':
+      seatOf(event.member).isExcused = true
+      seatOf(event.member).host.databases.failNextFlush()
+      return true
+    case 'diskError':
+      seatOf(event.member).isExcused = true
+      seatOf(event.member).host.disk.failNext(event.operation, 'EIO', 'data')
+      return true
+    case 'slowDisk':
+      return slowDisk(seatOf(event.member), event, target.world)
+    case 'fullDisk':
+      return fullDisk(seatOf(event.member), event, target.world)
+    case 'clock':
+      seatOf(event.member).host.stepWall(event.stepMs)
+      return true
+    case 'rot':
+      return rot(seatOf(event.member), event, seats)
+    case 'isolate':
+      return isolate(seatOf(event.member), event.ms, target)
+    case 'partition':
+    case 'oneWayCut':
+    case 'clog':
+    case 'break':
+      return disturb(event, target)
+    default:
+      return unreachable(event)
+  }
+}
+
+function crash(
+  seat: Seat,
+  downMs: number,
+  { tally }: FaultTarget,
+  end: (seat: Seat) => void,
+): boolean {
+  const isRunning = seat.state !== 'down' && seat.state !== 'lost'
+  if (isRunning) {
+    end(seat)
+    seat.startIn(downMs)
+    tally.crashes++
+  }
+  return isRunning
+}
+
+function close(seat: Seat, downMs: number): boolean {
+  if (seat.store === undefined) return false
+  seat.close(downMs)
+  return true
+}
+
+function pause(seat: Seat, ms: number): boolean {
+  if (seat.store === undefined) return false
+  seat.pause(ms)
+  return true
+}
+
+function slowDisk(
+  { host }: Seat,
+  { factor, ms }: { readonly factor: number; readonly ms: number },
+  world: SimWorld,
+): boolean {
+  const before = host.disk.slowness
+  // Two at a time do not add up: what was begun then would outlast any patience.
+  if (before >= factor) return false
+  host.slow(factor)
+  world.schedule(ms, () => {
+    if (host.disk.slowness === factor) host.slow(before)
+  })
+  return true
+}
+
+function fullDisk(
+  seat: Seat,
+  { freeBytes, ms }: { readonly freeBytes: number; readonly ms: number },
+  world: SimWorld,
+): boolean {
+  const { disk } = seat.host
+  seat.isExcused = true
+  const capacity = disk.usedBytes + freeBytes
+  disk.capacityBytes = capacity
+  world.schedule(ms, () => {
+    if (disk.capacityBytes === capacity) disk.capacityBytes = Number.POSITIVE_INFINITY
+  })
+  return true
+}
+
+function isolate({ name }: Seat, ms: number, { world, network, seats }: FaultTarget): boolean {
+  const others = seats.map((seat) => seat.name).filter((other) => other !== name)
+  for (const other of others) {
+    network.cut(name, other)
+    network.cut(other, name)
+  }
+  world.schedule(ms, () => {
+    for (const other of others) {
+      network.heal(name, other)
+      network.heal(other, name)
+    }
+  })
+  return others.length > 0
+}
+
+type Disturbance = Extract<
+  FaultEvent,
+  { readonly type: 'partition' | 'oneWayCut' | 'clog' | 'break' }
+>
+
+function disturb(event: Disturbance, { world, network, seats }: FaultTarget): boolean {
+  const names = seats.map((seat) => seat.name)
+  if (event.type === 'partition') {
+    const sideOf = (at: number) => (event.side >> at) & 1
+    const [here, there] = [1, 0].map((side) => names.filter((_, at) => sideOf(at) === side))
+    if (here!.length === 0 || there!.length === 0) return false
+    network.partition([here!, there!])
+    // Heals every cut: a later partition may be shorter than it says.
+    world.schedule(event.ms, () => network.healAll())
+    return true
+  }
+  const [from, to] = [names[event.from % names.length]!, names[event.to % names.length]!]
+  if (from === to) return false
+  switch (event.type) {
+    case 'oneWayCut':
+      network.cut(from, to)
+      world.schedule(event.ms, () => network.heal(from, to))
+      return true
+    case 'clog':
+      network.clog(from, to, event.ms)
+      return true
+    case 'break':
+      network.break(from, to)
+      return true
+    default:
+      return unreachable(event)
+  }
+}

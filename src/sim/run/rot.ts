@@ -1,0 +1,65 @@
+/**
+ * Damage to bytes at rest: what was written and synced is not what is there any more.
+ *
+ * The fault atlas says where: on less than half of the members, and never in the last batch of a log. A damaged last
+ * batch cannot be told from one that never finished, whoever looks; everything before it can.
+ */
+import { unreachable } from '../../base/assert.js'
+import { readFrame, SEGMENT_HEADER_BYTES } from '../../wire/log-frame.js'
+import type { Damage } from '../schedule/schedule.js'
+import type { Seat } from './seat.js'
+
+const LOG_DIR = 'data/log'
+const SEGMENT = /\/(\d+)-\d+\.wal$/
+const PAGE_BYTES = 4096
+
+/** Damages some bytes of the log on `seat`; false when the atlas has no place for it. */
+export function rot(
+  seat: Seat,
+  { at, how }: { readonly at: number; readonly how: Damage },
+  seats: readonly Seat[],
+): boolean {
+  const others = seats.filter((other) => other.isRotten && other !== seat).length
+  if (others + 1 > (seats.length - 1) / 2) return false
+  const { disk } = seat.host
+  const segments = disk.paths(LOG_DIR).filter((path) => SEGMENT.test(path))
+  const path = segments[at % Math.max(1, segments.length)]
+  if (path === undefined) return false
+  const bytes = disk.bytesOf(path)
+  const end = path === segments.at(-1) ? lastBatchStart(bytes, path) : bytes.length
+  if (end <= SEGMENT_HEADER_BYTES) return false
+  seat.isExcused = true
+  seat.isRotten = true
+  const position = at % end
+  const page = position - (position % PAGE_BYTES)
+  const pageBytes = Math.min(PAGE_BYTES, end - page)
+  switch (how) {
+    case 'flip':
+      disk.corrupt(path, position, 1 << (at % 8))
+      return true
+    case 'lost':
+      disk.overwrite(path, page, Buffer.alloc(pageBytes))
+      return true
+    case 'misdirected':
+      disk.overwrite(path, page, bytes.subarray(0, pageBytes))
+      return true
+    default:
+      return unreachable(how)
+  }
+}
+
+/** Where the last whole batch of the newest segment begins. */
+function lastBatchStart(bytes: Buffer, path: string): number {
+  const segment = Number(SEGMENT.exec(path)![1])
+  let position = SEGMENT_HEADER_BYTES
+  let start = 0
+  let next = position
+  for (;;) {
+    const frame = readFrame(bytes, position, segment, position)
+    if (frame === undefined) return start
+    position += frame.bytes
+    if (frame.type !== 'commit') continue
+    start = next
+    next = position
+  }
+}

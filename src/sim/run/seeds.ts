@@ -1,0 +1,30 @@
+/**
+ * The simulator's own runs by number: a seed gives a schedule, through fast-check, and a failing schedule is shrunk
+ * to what matters of it.
+ */
+import type FastCheck from 'fast-check'
+import type { Arbitrary } from 'fast-check'
+import { clientArbitrary, knobsArbitrary, scheduleArbitrary } from '../schedule/arbitraries.js'
+import type { ClientEvent, Schedule } from '../schedule/schedule.js'
+
+const EVENTS_MAX = 400
+const DURATION_MS = 15_000
+
+/** The schedules of the simulator's own workload. */
+export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {
+  return scheduleArbitrary<ClientEvent>(fc, {
+    maxEvents: EVENTS_MAX,
+    durationMs: DURATION_MS,
+    actions: clientArbitrary(fc),
+    knobs: knobsArbitrary(fc),
+  })
+}
+
+/** The schedule of `seed`; the same for the same version of fast-check. */
+export function scheduleOf<S>(fc: typeof FastCheck, schedules: Arbitrary<S>, seed: number): S {
+  const [schedule] = fc.sample(schedules, { ...ONE_RUN, seed })
+  return schedule!
+}
+
+/** One value, drawn without the preference for small ones that fast-check begins with. */
+export const ONE_RUN = { numRuns: 1, unbiased: true } as const

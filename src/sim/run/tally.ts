@@ -1,0 +1,90 @@
+/** What happened in a run, counted: a run in which nothing happened proves nothing. */
+import type { ReadLevel } from '../../member/backend.js'
+import { FAULT_CLASSES, type FaultClass } from '../schedule/schedule.js'
+
+/** Counts of one run or of many. */
+export interface Tally {
+  runs: number
+  /** Events of virtual time. */
+  events: number
+  virtualMs: number
+  /** Members times virtual time. */
+  memberMs: number
+  checks: number
+  faults: Record<FaultClass, number>
+  leaders: number
+  crashes: number
+  /** Calls that were answered well. */
+  reads: Record<ReadLevel, number>
+  writes: number
+  failedCalls: number
+  unknownCalls: number
+  /** Reads at weaker levels that missed what somebody had been told. */
+  staleReads: number
+  tokens: number
+  checkpoints: number
+  compactions: number
+  /** Histories that the search for a linearization could not decide within its budget. */
+  undecided: number
+}
+
+/** Nothing yet. */
+export function newTally(): Tally {
+  return {
+    runs: 0,
+    events: 0,
+    virtualMs: 0,
+    memberMs: 0,
+    checks: 0,
+    faults: Object.fromEntries(FAULT_CLASSES.map((name) => [name, 0])) as Tally['faults'],
+    leaders: 0,
+    crashes: 0,
+    reads: { strong: 0, session: 0, eventual: 0 },
+    writes: 0,
+    failedCalls: 0,
+    unknownCalls: 0,
+    staleReads: 0,
+    tokens: 0,
+    checkpoints: 0,
+    compactions: 0,
+    undecided: 0,
+  }
+}
+
+/** Adds `more` to `sum`. */
+export function addTally(sum: Tally, more: Tally): void {
+  addCounts(sum as unknown as Counts, more as unknown as Counts)
+}
+
+type Counts = { [name: string]: number | Counts }
+
+function addCounts(sum: Counts, more: Counts): void {
+  for (const [name, value] of Object.entries(more)) {
+    const before = sum[name]
+    if (typeof value === 'number') sum[name] = (typeof before === 'number' ? before : 0) + value
+    else addCounts(before as Counts, value)
+  }
+}
+
+/** How much of each thing `runs` ordinary runs have at least; what is short is told (V1 to V5). */
+export function shortfalls(tally: Tally): string[] {
+  const { runs } = tally
+  const floors: [name: string, count: number, atLeast: number][] = [
+    ['V1 strong reads', tally.reads.strong, 5 * runs],
+    ['V1 session reads', tally.reads.session, 5 * runs],
+    ['V1 eventual reads', tally.reads.eventual, 5 * runs],
+    ['V1 writes', tally.writes, 10 * runs],
+    ['V1 tokens carried', tally.tokens, runs],
+    ...FAULT_CLASSES.map((name): [string, number, number] => [
+      `V2 ${name}`,
+      tally.faults[name],
+      runs / 20,
+    ]),
+    ['V3 leaders', tally.leaders, 2 * runs],
+    ['V4 log truncations', tally.compactions, runs / 20],
+    ['V5 stale reads', tally.staleReads, runs],
+  ]
+  return floors
+    .filter(([, count, atLeast]) => count < atLeast)
+    .map(([name, count, atLeast]) => `${name}: ${count} of at least ${Math.ceil(atLeast)}`)
+}

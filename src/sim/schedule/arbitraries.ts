@@ -1,0 +1,160 @@
+/**
+ * Schedules for fast-check: drawn at random, and shrunk towards few events, short times and harmless knobs.
+ *
+ * Seeds and ids do not shrink: they key the draws of a run, and another key is another run.
+ */
+import type FastCheck from 'fast-check'
+import type { Arbitrary } from 'fast-check'
+import {
+  type Action,
+  type ClientEvent,
+  FAILING_OPERATIONS,
+  FAULT_CLASSES,
+  type FaultEvent,
+  type Knobs,
+  type Schedule,
+  type ScheduleEvent,
+  type Step,
+  WHOEVER_LEADS,
+} from './schedule.js'
+
+/** What schedules are drawn from. */
+export interface ScheduleParts<A extends Action> {
+  readonly maxEvents: number
+  /** The events happen within so many virtual milliseconds. */
+  readonly durationMs: number
+  readonly actions: Arbitrary<A>
+  readonly knobs: Arbitrary<Knobs>
+}
+
+/** So many of 100 events are done by clients. */
+const CLIENT_SHARE = 91
+const SEED_MAX = 2 ** 31 - 1
+
+/** Schedules of `actions` by clients, with faults in between. `fc` is the module `fast-check`. */
+export function scheduleArbitrary<A extends Action>(
+  fc: typeof FastCheck,
+  { maxEvents, durationMs, actions, knobs }: ScheduleParts<A>,
+): Arbitrary<Schedule<A>> {
+  return fc.record({
+    seed: fc.noShrink(fc.nat(SEED_MAX)),
+    knobs,
+    events: fc.array(eventArbitrary(fc, durationMs, actions), {
+      maxLength: maxEvents,
+      size: 'max',
+    }),
+  })
+}
+
+/** Every circumstance; the harmless value comes first. */
+export function knobsArbitrary(fc: typeof FastCheck): Arbitrary<Knobs> {
+  return fc.record({
+    members: fc.constantFrom(3, 3, 3, 1, 5),
+    latency: fc.constantFrom('lan', 'lan', 'wan', 'uneven'),
+    disk: fc.constantFrom('fast', 'fast', 'slow'),
+    driftPpm: fc.constantFrom(0, 200, 5000),
+    elections: fc.constantFrom('normal', 'quick'),
+    keys: fc.constantFrom(4, 16, 64),
+    valueBytes: fc.constantFrom(0, 100, 3000),
+    checkpointBytes: fc.constantFrom(1 << 26, 1 << 16),
+    limits: fc.constantFrom('normal', 'normal', 'tight'),
+    faults: fc.subarray([...FAULT_CLASSES]),
+  } as const)
+}
+
+function eventArbitrary<A extends Action>(
+  fc: typeof FastCheck,
+  durationMs: number,
+  actions: Arbitrary<A>,
+): Arbitrary<ScheduleEvent<A>> {
+  const step = fc.record({ id: fc.noShrink(fc.maxSafeNat()), atMs: fc.nat(durationMs) })
+  const what: Arbitrary<A | FaultEvent> = fc.oneof(
+    { weight: CLIENT_SHARE, arbitrary: actions },
+    { weight: 100 - CLIENT_SHARE, arbitrary: faultArbitrary(fc) },
+  )
+  return fc.tuple(step, what).map(([when, does]: [Step, A | FaultEvent]) => ({ ...when, ...does }))
+}
+
+/** What the simulator's own clients do. */
+export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
+  const client = fc.nat(5)
+  const member = fc.nat(4)
+  const key = fc.nat(63)
+  const timeoutMs = fc.constantFrom(2000, 500, 10_000)
+  const write = fc.record({
+    type: fc.constant('write' as const),
+    client,
+    member,
+    keys: fc.oneof(
+      { weight: 4, arbitrary: fc.tuple(key) },
+      { weight: 1, arbitrary: fc.uniqueArray(key, { minLength: 2, maxLength: 4 }) },
+    ),
+    deletes: fc.oneof(
+      { weight: 9, arbitrary: fc.constant(false) },
+      { weight: 1, arbitrary: fc.constant(true) },
+    ),
+    inSession: fc.boolean(),
+    count: fc.constantFrom(1, 1, 1, 4, 16),
+    timeoutMs,
+  })
+  const read = fc.record({
+    type: fc.constant('read' as const),
+    client,
+    member,
+    shape: fc.constantFrom('get' as const, 'get' as const, 'getMany' as const, 'scan' as const),
+    keys: fc.uniqueArray(key, { minLength: 1, maxLength: 4 }),
+    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
+    inSession: fc.boolean(),
+    timeoutMs,
+  })
+  const handOver = fc.record({ type: fc.constant('handOver' as const), client, to: client })
+  const checkpoint = fc.record({ type: fc.constant('checkpoint' as const), member })
+  return fc.oneof(
+    { weight: 10, arbitrary: write },
+    { weight: 10, arbitrary: read },
+    { weight: 1, arbitrary: handOver },
+    { weight: 1, arbitrary: checkpoint },
+  )
+}
+
+function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
+  const member = fc.nat(WHOEVER_LEADS + 3)
+  const pair = { from: member, to: member }
+  const mode = fc.constantFrom(
+    'none' as const,
+    'prefix' as const,
+    'torn' as const,
+    'arbitrary' as const,
+  )
+  const downMs = fc.constantFrom(10, 300, 3000)
+  const ms = fc.constantFrom(50, 800, 5000)
+  const is = <T extends string>(type: T) => fc.constant(type)
+  const stepMs = fc.integer({ min: -60_000, max: 60_000 })
+  return fc.oneof(
+    fc.record({ type: is('kill'), member, downMs }),
+    fc.record({ type: is('powerCut'), member, mode, downMs }),
+    fc.record({ type: is('blackout'), mode, downMs }),
+    fc.record({ type: is('close'), member, downMs }),
+    fc.record({ type: is('pause'), member, ms }),
+    fc.record({ type: is('isolate'), member, ms }),
+    fc.record({ type: is('partition'), side: fc.integer({ min: 1, max: 30 }), ms }),
+    fc.record({ type: is('oneWayCut'), ...pair, ms }),
+    fc.record({ type: is('clog'), ...pair, ms }),
+    fc.record({ type: is('break'), ...pair }),
+    fc.record({ type: is('slowDisk'), member, factor: fc.constantFrom(10, 50, 300), ms }),
+    fc.record({ type: is('fullDisk'), member, freeBytes: fc.constantFrom(0, 5000, 60_000), ms }),
+    fc.record({
+      type: is('diskError'),
+      member,
+      operation: fc.constantFrom(...FAILING_OPERATIONS),
+    }),
+    fc.record({ type: is('flushError'), member }),
+    fc.record({ type: is('clock'), member, stepMs }),
+    fc.record({
+      type: is('rot'),
+      member,
+      at: fc.nat(1_000_000),
+      how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
+    }),
+  )
+}

@@ -1,0 +1,187 @@
+/**
+ * A schedule: everything that is done to a simulated cluster, as plain data. With its seed it is the whole input of
+ * a run, so a failure is a file, and taking an event out gives another schedule that can be tried.
+ *
+ * Numbers of members, clients and keys are taken modulo what there is: every schedule means something.
+ */
+import type { ReadLevel } from '../../member/backend.js'
+import type { PowerCutMode } from '../sim-disk.js'
+
+/** The faults that a run may have, by name; each can be switched off by itself. */
+export const FAULT_CLASSES = [
+  'kill',
+  'powerCut',
+  'blackout',
+  'close',
+  'pause',
+  'isolate',
+  'partition',
+  'oneWayCut',
+  'clog',
+  'break',
+  'slowDisk',
+  'fullDisk',
+  'diskError',
+  'flushError',
+  'clock',
+  'rot',
+] as const
+
+/** A kind of fault. */
+export type FaultClass = (typeof FAULT_CLASSES)[number]
+
+/** The circumstances of a run; the harmless value of each comes first. */
+export interface Knobs {
+  readonly members: 1 | 3 | 5
+  readonly latency: 'lan' | 'wan' | 'uneven'
+  readonly disk: 'fast' | 'slow'
+  /** How much faster or slower than the world the clocks of members run, in parts per million. */
+  readonly driftPpm: 0 | 200 | 5000
+  readonly elections: 'normal' | 'quick'
+  readonly keys: number
+  /** Besides the few bytes that tell values apart. */
+  readonly valueBytes: number
+  readonly checkpointBytes: number
+  /** The bounds of queues, caches and messages. */
+  readonly limits: 'normal' | 'tight'
+  /** Faults of other classes do not happen. */
+  readonly faults: readonly FaultClass[]
+}
+
+/** What a client does. */
+export type ClientEvent =
+  | {
+      readonly type: 'write'
+      readonly client: number
+      readonly member: number
+      /** One key is a put or del, several are a batch. */
+      readonly keys: readonly number[]
+      readonly deletes: boolean
+      readonly inSession: boolean
+      /** So many writes one after the other without waiting. */
+      readonly count: number
+      readonly timeoutMs: number
+    }
+  | {
+      readonly type: 'read'
+      readonly client: number
+      readonly member: number
+      readonly shape: 'get' | 'getMany' | 'scan'
+      readonly keys: readonly number[]
+      readonly level: ReadLevel
+      readonly inSession: boolean
+      readonly timeoutMs: number
+    }
+  /** A client gives the token of its session to another, which goes on from there. */
+  | { readonly type: 'handOver'; readonly client: number; readonly to: number }
+  | { readonly type: 'checkpoint'; readonly member: number }
+
+/** As the `member` of a fault, this and all above mean whoever leads at that moment. */
+export const WHOEVER_LEADS = 5
+
+/** What happens to the cluster. Each fault ends by itself, so that none is left over when another event goes. */
+export type FaultEvent =
+  | { readonly type: 'kill'; readonly member: number; readonly downMs: number }
+  | {
+      readonly type: 'powerCut'
+      readonly member: number
+      readonly mode: PowerCutMode
+      readonly downMs: number
+    }
+  /** The power of all members goes. */
+  | { readonly type: 'blackout'; readonly mode: PowerCutMode; readonly downMs: number }
+  | { readonly type: 'close'; readonly member: number; readonly downMs: number }
+  | { readonly type: 'pause'; readonly member: number; readonly ms: number }
+  /** Nobody reaches the member, and it reaches nobody. */
+  | { readonly type: 'isolate'; readonly member: number; readonly ms: number }
+  /** Members whose bit in `side` differs cannot reach each other. */
+  | { readonly type: 'partition'; readonly side: number; readonly ms: number }
+  | {
+      readonly type: 'oneWayCut'
+      readonly from: number
+      readonly to: number
+      readonly ms: number
+    }
+  | { readonly type: 'clog'; readonly from: number; readonly to: number; readonly ms: number }
+  | { readonly type: 'break'; readonly from: number; readonly to: number }
+  | {
+      readonly type: 'slowDisk'
+      readonly member: number
+      readonly factor: number
+      readonly ms: number
+    }
+  | {
+      readonly type: 'fullDisk'
+      readonly member: number
+      readonly freeBytes: number
+      readonly ms: number
+    }
+  | {
+      readonly type: 'diskError'
+      readonly member: number
+      readonly operation: FailingOperation
+    }
+  | { readonly type: 'flushError'; readonly member: number }
+  | { readonly type: 'clock'; readonly member: number; readonly stepMs: number }
+  /** Bytes of a complete log segment change while they lie there; never on more than a minority of members. */
+  | { readonly type: 'rot'; readonly member: number; readonly at: number; readonly how: Damage }
+
+/** Disk operations that a `diskError` makes fail, with EIO. */
+export const FAILING_OPERATIONS = ['sync', 'write', 'open', 'read', 'rename', 'syncDir'] as const
+
+/** One of them. */
+export type FailingOperation = (typeof FAILING_OPERATIONS)[number]
+
+/** What becomes of bytes at rest: one bit flips, a page is lost, a page is that of another place. */
+export type Damage = 'flip' | 'lost' | 'misdirected'
+
+/**
+ * When an event happens: at `atMs`, counted from when all members were started. A time of its own, so that it stays
+ * where it is when others go. `id` keys its draws and its values, and is unique.
+ */
+export interface Step {
+  readonly id: number
+  readonly atMs: number
+}
+
+/** What clients do in a workload; the simulator's own is ClientEvent. */
+export interface Action {
+  readonly type: string
+}
+
+/** One step of a schedule. */
+export type ScheduleEvent<A extends Action = ClientEvent> = Step & (A | FaultEvent)
+
+/** The input of a run. */
+export interface Schedule<A extends Action = ClientEvent> {
+  readonly seed: number
+  readonly knobs: Knobs
+  readonly events: readonly ScheduleEvent<A>[]
+}
+
+/** Whether `event` is a fault. */
+export function isFault(event: Action): event is FaultEvent {
+  return (FAULT_CLASSES as readonly string[]).includes(event.type)
+}
+
+/** The faults among `events`. */
+export function faultsAmong(events: readonly Action[]): FaultEvent[] {
+  return events.filter(isFault)
+}
+
+/**
+ * The events of `schedule` that happen, in their order: faults that are switched off do not, nor a second event with
+ * an id.
+ */
+export function effectiveEvents<A extends Action>({
+  knobs,
+  events,
+}: Schedule<A>): ScheduleEvent<A>[] {
+  const seen = new Set<number>()
+  const happening = events.filter((event) => {
+    const isNew = !seen.has(event.id)
+    seen.add(event.id)
+    return isNew && (!isFault(event) || knobs.faults.includes(event.type))
+  })
+  return happening.sort((a, b) => a.atMs - b.atMs)
+}

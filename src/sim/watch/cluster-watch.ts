@@ -1,0 +1,146 @@
+/**
+ * What is true of a cluster as a whole, known to nobody in it: who led each term, which entries exist, which of them
+ * are committed, and what the state is after each.
+ *
+ * Rules R1, R3, R5, R6 and R7 are checked here; the others of the log in member-watch.ts.
+ */
+import type { Entry, EntryId, LogIndex, NodeId, Term } from '../../raft/types.js'
+import type { Findings } from './findings.js'
+import { type Link, LogHistory, linkAfter } from './log-shadow.js'
+import { ModelMachine, type ReadValue } from './model-machine.js'
+import type { StateDigest } from './watched-database.js'
+
+interface KnownEntry {
+  readonly hash: number
+  readonly previousTerm: Term
+}
+
+/** What all watches of a cluster share. */
+export class ClusterWatch {
+  readonly findings: Findings
+  readonly model: ModelMachine
+  /** By node id, over all lives of the member. */
+  readonly logs: ReadonlyMap<NodeId, LogHistory>
+  readonly #leaders = new Map<Term, NodeId>()
+  readonly #entries = new Map<string, KnownEntry>()
+  /** By index. */
+  readonly #committed: Link[] = [{ term: 0, hash: 0 }]
+  readonly #sessionDigests = new Map<LogIndex, number>()
+
+  constructor(
+    findings: Findings,
+    nodes: readonly NodeId[],
+    maxClients: number,
+    readValue: ReadValue,
+  ) {
+    this.findings = findings
+    this.model = new ModelMachine(maxClients, readValue)
+    this.logs = new Map(nodes.map((node) => [node, new LogHistory()]))
+  }
+
+  /** Terms that had a leader. */
+  get leaderCount(): number {
+    return this.#leaders.size
+  }
+
+  /** The last entry that a leader has called committed. */
+  get committed(): EntryId {
+    const index = this.#committed.length - 1
+    return { index, term: this.#committed[index]!.term }
+  }
+
+  committedAt(index: LogIndex): Link | undefined {
+    return this.#committed[index]
+  }
+
+  /** R1: `node` leads in `term`. */
+  leads(node: NodeId, term: Term): void {
+    const known = this.#leaders.get(term)
+    this.findings.expect(
+      known === undefined || known === node,
+      'R1 election safety',
+      () => `in term ${term} both ${known} and ${node} lead`,
+    )
+    this.#leaders.set(term, node)
+  }
+
+  /** R3: an entry stands in a log; whoever has the same index and term has the same log up to there. */
+  sees({ index, term }: EntryId, link: Link, previous: Link): void {
+    const id = `${index}/${term}`
+    const known = this.#entries.get(id)
+    if (known === undefined) {
+      this.#entries.set(id, { hash: link.hash, previousTerm: previous.term })
+      return
+    }
+    this.findings.expect(
+      known.hash === link.hash && known.previousTerm === previous.term,
+      'R3 log matching',
+      () => `two logs differ at or before index ${index} of term ${term}`,
+    )
+  }
+
+  /** R6: a leader calls everything up to `index` committed; `log` is its log. */
+  commits(index: LogIndex, node: NodeId, leaderTerm: Term): void {
+    const log = this.logs.get(node)!.taken
+    const newest = log.at(index)
+    this.findings.expect(
+      newest?.term === leaderTerm || index <= this.committed.index,
+      'R6 commit is durable on a quorum',
+      () => `the leader of term ${leaderTerm} commits index ${index} of term ${newest?.term}`,
+    )
+    const holders = [...this.logs.values()].filter(
+      ({ durable }) => newest !== undefined && durable.at(index)?.hash === newest.hash,
+    ).length
+    this.findings.expect(
+      index <= this.committed.index || holders > this.logs.size / 2,
+      'R6 commit is durable on a quorum',
+      () => `index ${index} is committed with ${holders} of ${this.logs.size} durable copies`,
+    )
+    for (let at = this.#committed.length; at <= index; at++) {
+      const link = log.at(at)
+      if (link === undefined) return
+      this.#committed.push(link)
+    }
+  }
+
+  /** R5, R7: `node` takes the entry at `index` for committed, and its log has `link` there. */
+  follows(index: LogIndex, node: NodeId, link: Link | undefined): void {
+    const committed = this.#committed[index]
+    this.findings.expect(
+      committed !== undefined && committed.hash === link?.hash,
+      'R7 committed never changes',
+      () => `node ${node} takes another entry for committed at index ${index}`,
+    )
+  }
+
+  /** R5: the machine of `node` is given committed entries; the model goes at least as far. */
+  applies(node: NodeId, entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const [before, committed] = [this.#committed[entry.index - 1], this.#committed[entry.index]]
+      const isCommitted = before !== undefined && linkAfter(before, entry).hash === committed?.hash
+      this.findings.expect(
+        isCommitted,
+        'R5 state machine safety',
+        () => `node ${node} applies what is not committed at index ${entry.index}`,
+      )
+      if (!isCommitted) return
+      if (entry.index === this.model.lastIndex + 1) this.model.apply(entry)
+    }
+  }
+
+  /** S1, S4: the state of a member after a batch. */
+  holds(node: NodeId, { appliedIndex, data, sessions }: StateDigest): void {
+    this.findings.expect(
+      this.model.digestAt(appliedIndex) === data,
+      'S1 equal index, equal state',
+      () => `the state of node ${node} at index ${appliedIndex} is not the replay of the log`,
+    )
+    const known = this.#sessionDigests.get(appliedIndex)
+    if (known === undefined) this.#sessionDigests.set(appliedIndex, sessions)
+    this.findings.expect(
+      known === undefined || known === sessions,
+      'S4 one session table',
+      () => `the session table of node ${node} at index ${appliedIndex} is another than elsewhere`,
+    )
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * Planted bugs: changes to the compiled library that the simulator must notice.
+ *
+ * Each is the mistake of a real system or the way around one line that this code explains at length. The text to be
+ * replaced must occur exactly once, so that a mutant which no longer means anything is told.
+ */
+
+/** One replacement of text in a file of dist/src. */
+export interface Edit {
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+/** A bug, and how it is planted. */
+export interface Mutant {
+  readonly name: string
+  readonly edits: readonly Edit[]
+}
+
+function mutant(name: string, file: string, find: string, replace: string): Mutant {
+  return { name, edits: [{ file, find, replace }] }
+}
+
+/** All of them. */
+export const MUTANTS: readonly Mutant[] = [
+  mutant(
+    'log: a write is acknowledged before its fsync',
+    'log/segment-chain.js',
+    'await this.#file.writeDurable(encoded.parts, end);',
+    'await this.#file.write(encoded.parts, end);',
+  ),
+  mutant(
+    'log: goes on after a failed fsync',
+    'log/raft-log.js',
+    'task.reject(failed);\n            }\n        }',
+    'task.resolve();\n                this.#failed = undefined;\n            }\n        }',
+  ),
+  mutant(
+    'log: the vote is not written',
+    'log/raft-log.js',
+    'hardState = { ...write.hardState, commit };',
+    'hardState = { ...write.hardState, vote: hardState.vote, commit };',
+  ),
+  mutant(
+    'log: a segment gets its name without a sync of the folder',
+    'log/segment-chain.js',
+    'await disk.rename(sparePath(dir, number), path);\n    await disk.syncDir(dir);',
+    'await disk.rename(sparePath(dir, number), path);',
+  ),
+  mutant(
+    'log: recovery believes frames without their check',
+    'wire/log-frame.js',
+    'if (checksum(source.subarray(offset + 8, end)) !== check)',
+    'if (false)',
+  ),
+  mutant(
+    'log: recovery drops a damaged middle instead of refusing it',
+    'log/recovery.js',
+    'if (later === undefined)\n        return;',
+    'return;',
+  ),
+  mutant(
+    'member: answers leave before the log is durable',
+    'member/driver.js',
+    'this.own(write.then(() => this.#onDurable(task)',
+    'write.catch(() => { });\n        this.own(Promise.resolve().then(() => this.#onDurable(task)',
+  ),
+  mutant(
+    'member: the vote is forgotten at a restart',
+    'member/storage.js',
+    'hardState: { ...hardState, commit:',
+    'hardState: { ...hardState, vote: 0, commit:',
+  ),
+  mutant(
+    'member: the identity gets its name without a sync of the folder',
+    'member/identity.js',
+    'await disk.syncDir(dir);',
+    '',
+  ),
+  mutant(
+    'member: the log is shortened beyond the checkpoint',
+    'member/checkpoints.js',
+    'await this.#compact(Math.min(index, this.#retained',
+    'await this.#compact(Math.max(0, this.#retained',
+  ),
+  mutant(
+    'member: a session reads wherever it is, whatever its token says',
+    'member/reads.js',
+    "read.level !== 'strong' && this.#source.appliedIndex >= read.minIndex",
+    "read.level !== 'strong'",
+  ),
+  mutant(
+    'member: a strong read is served before its index is applied',
+    'member/reads.js',
+    'if (index <= this.#source.appliedIndex) {',
+    'if (true) {',
+  ),
+  {
+    name: 'member: an answer goes by index, whatever the term',
+    edits: [
+      { file: 'member/requests.js', find: 'if (batch.term === entry.term)', replace: '' },
+      { file: 'member/requests.js', find: 'this.#appended.clear();', replace: '' },
+    ],
+  },
+  mutant(
+    'member: the leader lets the others forget what it may lose itself',
+    'member/upkeep.js',
+    'retained = ownMatchIndex;',
+    'retained = core.lastIndex;',
+  ),
+  {
+    name: 'member: a read names a newer state than it shows',
+    edits: [
+      {
+        file: 'member/local-reader.js',
+        find: 'machine.visible.index === machine.appliedIndex',
+        replace: 'true',
+      },
+      {
+        file: 'member/local-reader.js',
+        find: 'index: machine.appliedIndex',
+        replace: 'index: machine.visible.index',
+      },
+    ],
+  },
+  {
+    name: 'member: reads under a lease that does not end',
+    edits: [
+      { file: 'member/storage.js', find: "reads: 'safe'", replace: "reads: 'lease'" },
+      {
+        file: 'raft/leader.js',
+        find: 'hasCommittedInTerm(state) && state.lease.isValid',
+        replace: 'hasCommittedInTerm(state)',
+      },
+    ],
+  },
+  {
+    name: 'machine: the applied index is written in a batch of its own',
+    edits: [
+      {
+        file: 'machine/apply-batch.js',
+        find: 'batch.put(META_KEY, encodeStateRecord(state));',
+        replace: '',
+      },
+      {
+        file: 'machine/state-machine.js',
+        find: 'import { decodeStateRecord }',
+        replace: 'import { decodeStateRecord, encodeStateRecord }',
+      },
+      {
+        file: 'machine/state-machine.js',
+        find: 'await this.#batch.write(state, this.#sessions);',
+        replace: `await this.#batch.write(state, this.#sessions);
+        const meta = this.#database.batch();
+        meta.put(META_KEY, encodeStateRecord(state));
+        await meta.write();`,
+      },
+    ],
+  },
+  mutant(
+    'machine: a flush that failed counts as a checkpoint',
+    'machine/state-machine.js',
+    'if (!(await this.#database.flush()))\n                return undefined;',
+    'await this.#database.flush();',
+  ),
+  mutant(
+    'machine: a repeated request is applied again',
+    'machine/sessions.js',
+    'return answerAgain(known, request.seq, index, term);',
+    'return this.#apply(known, request, index, term);',
+  ),
+  mutant(
+    'machine: requests of a client are applied as they come',
+    'machine/sessions.js',
+    'const isNext = request.seq === known.lastSeq + 1;',
+    'const isNext = true;',
+  ),
+  mutant(
+    'machine: the records of sessions are not stored',
+    'machine/apply-batch.js',
+    'batch.put(sessionKey(session.id), this.#session.subarray(0, length));',
+    'void length;',
+  ),
+  mutant(
+    'raft: entries of older terms are committed by counting',
+    'raft/leader.js',
+    'if (index <= state.log.commitIndex || state.log.termAt(index) !== state.term)',
+    'if (index <= state.log.commitIndex)',
+  ),
+  mutant(
+    'raft: an acknowledgement that comes twice counts twice',
+    'raft/leader.js',
+    'const isRecovering =',
+    [
+      'if (!isOwn && message.index <= peer.match)',
+      '        for (const other of state.tracker.peers)',
+      '            other.match = Math.max(other.match, message.index);',
+      '    const isRecovering =',
+    ].join('\n'),
+  ),
+  mutant(
+    'raft: half of the voters are a majority',
+    'raft/quorum.js',
+    'return Math.floor(voterCount / 2) + 1;',
+    'return Math.max(1, Math.floor(voterCount / 2));',
+  ),
+  mutant(
+    'raft: a vote does not ask whose log is newer',
+    'raft/election.js',
+    'state.log.isUpToDate(message.lastTerm, message.lastIndex)',
+    'true',
+  ),
+  mutant(
+    'raft: two votes in one term',
+    'raft/election.js',
+    'const canVote = state.vote === from ||',
+    'const canVote = true ||',
+  ),
+  mutant(
+    'raft: reads are confirmed before an entry of the own term is committed',
+    'raft/leader.js',
+    'return state.reads.canSeal && hasCommittedInTerm(state);',
+    'return state.reads.canSeal;',
+  ),
+  mutant(
+    'raft: a leader confirms reads with one and the same number',
+    'raft/read-index.js',
+    'return ++this.#lastContext;',
+    'return (this.#lastContext ||= 1);',
+  ),
+  mutant(
+    'raft: a follower asks for reads with one and the same number',
+    'raft/read-index.js',
+    'const context = ++this.#lastContext;',
+    'const context = this.#lastContext;',
+  ),
+  mutant(
+    'raft: a follower takes entries without looking at what is before them',
+    'raft/log-view.js',
+    'if (this.#terms.termAt(prevIndex) !== prevTerm)\n            return',
+    'if (prevIndex > this.#terms.lastIndex)\n            return',
+  ),
+  mutant(
+    'raft: a heartbeat commits what the follower may not have',
+    'raft/replication.js',
+    'const commit = Math.min(peer.match, state.log.commitIndex);',
+    'const commit = state.log.commitIndex;',
+  ),
+  mutant(
+    'raft: an append commits beyond what it has verified',
+    'raft/follower.js',
+    'log.commitTo(Math.min(message.commit, verified));',
+    'log.commitTo(Math.min(message.commit, log.lastIndex));',
+  ),
+  mutant(
+    'raft: entries are applied before they are durable here',
+    'raft/log-view.js',
+    'return Math.min(this.#commitIndex, this.#flushedIndex);',
+    'return this.#commitIndex;',
+  ),
+  mutant(
+    'raft: an election forgets the vote of this term',
+    'raft/state.js',
+    'this.electionElapsed = 0;\n        this.heartbeatElapsed = 0;',
+    'this.electionElapsed = 0;\n        this.heartbeatElapsed = 0;\n        this.vote = NONE;',
+  ),
+]
