@@ -8,13 +8,17 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
 const COMMAND = join(import.meta.dirname, '../../src/cli/quorate.js')
+const children: ChildProcess[] = []
 let dir: string
 
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'quorate-cli-'))
 })
 
-after(() => rm(dir, { recursive: true, force: true }))
+after(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await rm(dir, { recursive: true, force: true })
+})
 
 function quorate(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
@@ -25,8 +29,16 @@ function quorate(...args: string[]): Promise<{ code: number; out: string; err: s
 }
 
 /** Starts `quorate serve` and waits until it says where it listens. */
+/** All that was started: a test that fails before it has one in hand must not leave it behind. */
+const started = new Set<ChildProcess>()
+after(() => {
+  for (const child of started) child.kill('SIGKILL')
+})
+
 async function serving(...args: string[]): Promise<ChildProcess> {
   const child = spawn(process.execPath, [COMMAND, 'serve', ...args])
+  children.push(child)
+  started.add(child)
   let said = ''
   for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
     said += String(chunk)
@@ -125,40 +137,34 @@ test('a member grows to a cluster of three by its command line, hands over, and 
   const at = (id: string): string => `unix:${join(dir, id)}.sock`
   const path = (id: string): string => join(dir, `grown-${id}`)
   const first = await serving('--dir', path('a'), '--id', 'a', '--listen', at('a'))
-  const children = [first]
   const members = async (...args: string[]): Promise<string> => {
     const { code, out, err } = await quorate('members', ...args, '--at', at('a'))
     assert.equal(code, 0, err)
     return out
   }
-  try {
-    for (const id of ['b', 'c']) {
-      const joining = serving('--dir', path(id), '--id', id, '--listen', at(id), '--join', at('a'))
-      assert.match(await members('add', id, at(id)), /done at index \d+/)
-      children.push(await joining)
-    }
-    const list = await members()
-    for (const id of ['a', 'b', 'c']) assert.match(list, new RegExp(`^${id} +unix:\\S+ +`, 'm'))
-    assert.match(await members('transfer', 'b'), /^b leads/)
-    const json = JSON.parse(await members('list', '--json')) as { confIndex: number }
-    const stale = await quorate(
-      ...['members', 'remove', 'c', '--expect', `${json.confIndex - 1}`, '--at', at('b')],
-    )
-    assert.equal(stale.code, 1)
-    assert.match(stale.err, /QUORATE_CONF_CHANGED/)
-    const left = once(first, 'exit')
-    assert.equal((await quorate('members', 'remove', 'a', '--at', at('b'))).code, 0)
-    assert.deepEqual(await left, [0, null], 'a removed member ends in good order')
-    const rest = await quorate('members', '--at', at('c'), '--json')
-    const { members: found } = JSON.parse(rest.out) as { members: { id: string; as: string }[] }
-    assert.deepEqual(
-      found.map(({ id, as }) => [id, as]),
-      [
-        ['b', 'voter'],
-        ['c', 'voter'],
-      ],
-    )
-  } finally {
-    for (const child of children) child.kill('SIGKILL')
+  for (const id of ['b', 'c']) {
+    const joining = serving('--dir', path(id), '--id', id, '--listen', at(id), '--join', at('a'))
+    await Promise.all([joining, members('add', id, at(id))])
   }
+  const list = await members()
+  for (const id of ['a', 'b', 'c']) assert.match(list, new RegExp(`^${id} +unix:\\S+ +`, 'm'))
+  assert.match(await members('transfer', 'b'), /^b leads/)
+  const json = JSON.parse(await members('list', '--json')) as { confIndex: number }
+  const stale = await quorate(
+    ...['members', 'remove', 'c', '--expect', `${json.confIndex - 1}`, '--at', at('b')],
+  )
+  assert.equal(stale.code, 1)
+  assert.match(stale.err, /QUORATE_CONF_CHANGED/)
+  const left = once(first, 'exit')
+  assert.equal((await quorate('members', 'remove', 'a', '--at', at('b'))).code, 0)
+  assert.deepEqual(await left, [0, null], 'a removed member ends in good order')
+  const rest = await quorate('members', '--at', at('c'), '--json')
+  const { members: found } = JSON.parse(rest.out) as { members: { id: string; as: string }[] }
+  assert.deepEqual(
+    found.map(({ id, as }) => [id, as]),
+    [
+      ['b', 'voter'],
+      ['c', 'voter'],
+    ],
+  )
 })

@@ -11,7 +11,7 @@ test('a bank that writes each transfer as one batch keeps its money under all fa
 })
 
 test('a bank that writes balances one by one loses money, and the smallest run shows how', async () => {
-  const broken = simulate(bank(oneByOne), { ...OPTIONS, shrinkMs: 8000 })
+  const broken = simulate(bank(oneByOne), { ...OPTIONS, seed: 17, runs: 60, shrinkMs: 60_000 })
   await assert.rejects(broken, (error) => {
     assert.ok(error instanceof SimulationFailure)
     assert.match(error.message, /money appeared or vanished/)

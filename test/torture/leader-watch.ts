@@ -31,6 +31,10 @@ export class LeaderWatch {
     await this.#work
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
   async #watch(): Promise<void> {
     while (!this.#isOver) {
       this.#take(await this.#statuses())

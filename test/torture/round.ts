@@ -37,10 +37,13 @@ export async function runRound(
   const writers = new Writers(cluster, ledger, options.seed, options.round)
   const load = writers.run()
   const trouble = [pause(options.roundMs), injectAll(cluster, faults), changes?.run(options.round)]
-  await Promise.race([Promise.all(trouble), load])
-  await changes?.settle()
-  await allAnswer(cluster)
-  writers.stop()
+  try {
+    await Promise.race([Promise.all(trouble), load])
+    await changes?.settle()
+    await allAnswer(cluster)
+  } finally {
+    writers.stop()
+  }
   await load
   const violations = await readAll(cluster, ledger)
   const reads = ledger.keys.length * cluster.seats.length

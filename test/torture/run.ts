@@ -77,7 +77,7 @@ async function torture(
   let reads = 0
   await cluster.start()
   await cluster.leader(LEADER_WITHIN_MS)
-  const watch = new LeaderWatch(cluster)
+  await using watch = new LeaderWatch(cluster)
   for (let round = 1; round <= rounds; round++) {
     const faults = planRound(seed, round, cluster.seats.length, roundMs)
     if (settings.isVerbose) say(`  ${faults.map(describeFault).join('; ')}`)
@@ -163,10 +163,10 @@ async function main(args: readonly string[]): Promise<number> {
 
 try {
   process.exitCode = await main(process.argv.slice(2))
-  // Writers whose cluster was taken away go on trying.
-  if (process.exitCode === EXIT_INTERRUPTED) process.exit()
 } catch (error) {
   const isUsage = error instanceof UsageError
   process.stderr.write(`${isUsage ? error.message : String((error as Error).stack)}\n`)
   process.exitCode = isUsage ? 2 : 1
 }
+// Writers whose cluster was taken away go on trying, after an interruption or a failure.
+process.exit()
