@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
 const COMMAND = join(import.meta.dirname, '../../src/cli/quorate.js')
+/** All that was started: a test that fails before it has one in hand must not leave it behind. */
 const children: ChildProcess[] = []
 let dir: string
 
@@ -29,16 +30,9 @@ function quorate(...args: string[]): Promise<{ code: number; out: string; err: s
 }
 
 /** Starts `quorate serve` and waits until it says where it listens. */
-/** All that was started: a test that fails before it has one in hand must not leave it behind. */
-const started = new Set<ChildProcess>()
-after(() => {
-  for (const child of started) child.kill('SIGKILL')
-})
-
 async function serving(...args: string[]): Promise<ChildProcess> {
   const child = spawn(process.execPath, [COMMAND, 'serve', ...args])
   children.push(child)
-  started.add(child)
   let said = ''
   for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
     said += String(chunk)
