@@ -45,9 +45,9 @@ export interface AdministrationParts {
 /** What it asks of its member. */
 export interface AdministrationPorts {
   /** Undefined before the member listens. */
-  readonly peers: Peers | undefined
+  peers(): Peers | undefined
   /** Whether a leader is known and can be reached. */
-  readonly isReady: boolean
+  isReady(): boolean
   /** Resolves when this member was confirmed as leader and has applied everything committed until then. */
   confirm(deadline: number): Promise<void>
 }
@@ -106,7 +106,7 @@ export class Administration {
   /** Another member's question to this one as the leader. */
   onQuestion(from: NodeId, id: number, request: MembershipRequest): void {
     this.#answer(this.#answerHere(request) ?? notLeading(), (result) =>
-      this.#ports.peers?.sendReply(from, id, result),
+      this.#ports.peers()?.sendReply(from, id, result),
     )
   }
 
@@ -128,7 +128,7 @@ export class Administration {
     for (const entry of applied) configuration = entry.configuration ?? configuration
     if (configuration !== undefined) {
       this.roster.set(configuration)
-      this.#ports.peers?.setMembers(this.roster)
+      this.#ports.peers()?.setMembers(this.roster)
     }
     this.#desk.onApplied(applied)
   }
@@ -206,9 +206,9 @@ export class Administration {
     const { roster } = this
     return new Succession(time, core, driver, roster, this.#conditions, {
       electionMs: options.timing.electionMs,
-      isHeard: (node) => ports.peers?.isHeard(node) === true,
+      isHeard: (node) => ports.peers()?.isHeard(node) === true,
       priorityOf: (node) =>
-        node === roster.self ? options.priority : (ports.peers?.facts(node)?.priority ?? 0),
+        node === roster.self ? options.priority : (ports.peers()?.facts(node)?.priority ?? 0),
     })
   }
 
@@ -221,7 +221,7 @@ export class Administration {
       get appliedTerm() {
         return storage.machine.appliedTerm
       },
-      isHeard: (node) => ports.peers?.isHeard(node) === true,
+      isHeard: (node) => ports.peers()?.isHeard(node) === true,
       news: () => this.#news(),
       obstacle: (node) => this.#obstacle(node),
       confirm: (deadline) => ports.confirm(deadline),
@@ -235,12 +235,12 @@ export class Administration {
       time,
       {
         get isReady() {
-          return ports.isReady
+          return ports.isReady()
         },
         answerHere: (request) => this.#answerHere(request),
         send: (id, request) => {
           const { leader } = core
-          return ports.peers?.sendQuestion(leader, id, request) === true ? leader : undefined
+          return ports.peers()?.sendQuestion(leader, id, request) === true ? leader : undefined
         },
       },
       firstQuestion,
@@ -249,7 +249,7 @@ export class Administration {
 
   #news(): MemberRecord[] {
     const { storage, options } = this.#parts
-    const { peers } = this.#ports
+    const peers = this.#ports.peers()
     return peers === undefined ? [] : newsOf(storage.identity, options, this.roster, peers)
   }
 

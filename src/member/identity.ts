@@ -108,9 +108,8 @@ async function newIdentity(random: Random, expected: ExpectedIdentity): Promise<
 
 /** The same on all members that start with the same names, without their talking to each other. */
 function derivedClusterId(cluster: string | undefined, sortedIds: readonly string[]): string {
-  return xxh64(JSON.stringify([cluster ?? null, sortedIds]))
-    .toString(16)
-    .padStart(16, '0')
+  const text = JSON.stringify(['quorate', cluster ?? '', ...sortedIds])
+  return xxh64(text).toString(16).padStart(16, '0')
 }
 
 function hex(bytes: Uint8Array): string {

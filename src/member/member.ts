@@ -17,13 +17,10 @@ import {
   NONE,
   type NodeId,
   type Proposed,
-  type ProposedEntry,
   type Role,
   type Term,
 } from '../raft/types.js'
-import { validateRequest } from '../wire/command.js'
 import { type CallResult, callErrorOf } from '../wire/envelope.js'
-import type { Answer } from '../wire/forward.js'
 import type { MembershipAnswer, MembershipRequest } from '../wire/membership.js'
 import { Administration } from './administration.js'
 import type {
@@ -38,24 +35,19 @@ import type {
 } from './backend.js'
 import { Checkpoints } from './checkpoints.js'
 import { Driver } from './driver.js'
-import { Links } from './links.js'
+import { FirstCampaign } from './first-campaign.js'
 import { LocalReader } from './local-reader.js'
 import type { MemberOptions } from './options.js'
 import { Peers } from './peers.js'
 import { Reads } from './reads.js'
 import { reportStatus } from './report.js'
-import { Requests } from './requests.js'
 import type { Roster } from './roster.js'
 import { closeStorage, coreInit, coreOptions, openStorage, type Storage } from './storage.js'
 import { Ticker } from './ticker.js'
+import { Writes } from './writes.js'
 
 /** The loop may stand still so long before the core is told that time cannot be trusted. */
 const STALL_MS = 500
-/** A member that starts without a leader waits up to so long before it offers itself. */
-const FIRST_CAMPAIGN_SPREAD_MS = 50
-/** And by so much longer for each member before it, so that two do not take the lead from each other. */
-const FIRST_CAMPAIGN_STAGGER_MS = 150
-
 /** The parts of a member that a simulation watches. */
 export interface MemberParts {
   readonly core: RaftCore
@@ -74,11 +66,11 @@ export class Member implements Backend {
   readonly #driver: Driver
   readonly #reader: LocalReader
   readonly #reads: Reads
-  readonly #requests: Requests
-  readonly #links: Links
+  readonly #writes: Writes
   readonly #checkpoints: Checkpoints
   readonly #administration: Administration
   readonly #roster: Roster
+  readonly #firstCampaign: FirstCampaign
   #ticker: Ticker | undefined
   #peers: Peers | undefined
   #role: Role = 'follower'
@@ -86,11 +78,7 @@ export class Member implements Backend {
   #term: Term = 0
   #fatal: Error | undefined
   #closing: Promise<void> | undefined
-  #hasSeenLeader = false
   #isRemoved = false
-  readonly #proposeEntry = (token: number, entry: ProposedEntry): void =>
-    this.#driver.step({ type: 'propose', token, entries: [entry] })
-
   /**
    * Opens the data folder and starts to take part. Resolves when everything that is known to be committed
    * here is applied; it does not wait for a leader. A lone member leads within milliseconds.
@@ -106,12 +94,14 @@ export class Member implements Backend {
     watch: ((parts: MemberParts) => void) | undefined,
   ): Promise<Member> {
     const storage = await openStorage(env, options)
+    let member: Member | undefined
     try {
-      const member = new Member(env, options, events, storage)
+      member = new Member(env, options, events, storage)
       watch?.({ core: member.#core, log: storage.log, machine: storage.machine })
       await member.#start()
       return member
     } catch (error) {
+      if (member !== undefined) await member.#driver.stop()
       await closeStorage(storage)
       throw error
     }
@@ -131,15 +121,13 @@ export class Member implements Backend {
     this.#driver = this.#newDriver()
     this.#reader = new LocalReader(machine, (work) => this.#driver.own(work))
     this.#reads = this.#newReads()
-    this.#requests = new Requests(options.limits.maxRequestBytes, (node, answers) =>
-      this.#sendAnswers(node, answers),
-    )
-    this.#links = this.#newLinks()
+    this.#writes = this.#newWrites()
     this.#checkpoints = new Checkpoints(log, machine, options.storage, (index) =>
       this.#driver.step({ type: 'compacted', index }),
     )
     this.#administration = this.#newAdministration()
     this.#roster = this.#administration.roster
+    this.#firstCampaign = new FirstCampaign(env.time, env.random, this.#driver, this.#roster)
   }
 
   now(): number {
@@ -155,7 +143,7 @@ export class Member implements Backend {
   }
 
   openLink(handlers: LinkHandlers): RequestLink {
-    const link = this.#links.open(handlers)
+    const link = this.#writes.open(handlers)
     const error = this.#ended()
     if (error !== undefined) handlers.end(error)
     return link
@@ -248,8 +236,8 @@ export class Member implements Backend {
   #startPeers(): Promise<Peers> {
     return Peers.start(this.#env, this.#storage.identity, this.#options, this.#roster, {
       message: (message) => this.#driver.step({ type: 'receive', message }),
-      request: (from, link, request) => this.#onRequest(from, link, request),
-      answers: (answers) => this.#links.answer(answers),
+      request: (from, link, request) => this.#writes.onRequest(from, link, request),
+      answers: (answers) => this.#writes.onAnswers(answers),
       retained: (from, index) => {
         if (from === this.#leader) this.#checkpoints.onRetained(index)
       },
@@ -312,8 +300,6 @@ export class Member implements Backend {
   }
 
   #newAdministration(): Administration {
-    const peers = () => this.#peers
-    const isReady = () => this.#isReady
     return new Administration(
       {
         time: this.#env.time,
@@ -325,12 +311,8 @@ export class Member implements Backend {
         firstQuestion: this.#env.random.u32('question'),
       },
       {
-        get peers() {
-          return peers()
-        },
-        get isReady() {
-          return isReady()
-        },
+        peers: () => this.#peers,
+        isReady: () => this.#isReady,
         confirm: (deadline) => this.#confirm(deadline),
       },
     )
@@ -347,15 +329,17 @@ export class Member implements Backend {
     return this.#role === 'leader' || this.#peers?.isUp(this.#leader) === true
   }
 
-  #newLinks(): Links {
-    const isReady = () => this.#isReady
-    return new Links(
+  #newWrites(): Writes {
+    return new Writes(
+      this.#storage.identity.nodeId,
+      this.#options.limits,
+      this.#driver,
       {
-        get isReady() {
-          return isReady()
-        },
-        wake: () => this.#driver.wake(),
-        forward: (link, request, seq) => this.#forward(link, request, seq),
+        isLeading: () => this.#role === 'leader',
+        isReady: () => this.#isReady,
+        sendRequest: (link, request) =>
+          this.#leader !== NONE && this.#peers?.sendRequest(this.#leader, link, request) === true,
+        sendAnswers: (node, answers) => this.#peers?.sendAnswers(node, answers),
       },
       this.#env.random.u32('link'),
     )
@@ -363,52 +347,25 @@ export class Member implements Backend {
 
   /** Runs before effects are taken: what this turn collected goes to the core as one entry and one round. */
   #collect(): void {
-    this.#links.flush()
-    this.#requests.flush(this.#proposeEntry)
+    this.#writes.flush()
     this.#reads.flush()
-  }
-
-  #forward(link: number, request: Buffer, seq: number): boolean {
-    if (this.#role === 'leader') {
-      const origin = { node: this.#storage.identity.nodeId, link, seq }
-      this.#requests.add(origin, request, this.#proposeEntry)
-      return true
-    }
-    if (this.#leader === NONE) return false
-    return this.#peers?.sendRequest(this.#leader, link, request) ?? false
-  }
-
-  #sendAnswers(node: NodeId, answers: readonly Answer[]): void {
-    if (node === this.#storage.identity.nodeId) this.#links.answer(answers)
-    else this.#peers?.sendAnswers(node, answers)
-  }
-
-  #onRequest(from: NodeId, link: number, request: Buffer): void {
-    const { seq } = validateRequest(request, this.#options.limits.maxValueBytes)
-    const origin = { node: from, link, seq }
-    if (this.#role !== 'leader') {
-      this.#requests.refuse([origin])
-      return
-    }
-    this.#requests.add(origin, request, this.#proposeEntry)
-    this.#driver.wake()
   }
 
   #onProposed(proposed: Proposed): void {
     if (proposed.token < 0) this.#administration.onProposed(proposed)
-    else this.#requests.onProposed(proposed)
+    else this.#writes.onProposed(proposed)
   }
 
   /** Tokens of configuration changes are negative; of the others those of reads are odd, those of requests even. */
   #onDropped(dropped: Dropped): void {
     if (dropped.token < 0) this.#administration.onDropped(dropped)
     else if (dropped.token % 2 === 1) this.#reads.onDropped(dropped.token)
-    else this.#requests.onDropped(dropped)
+    else this.#writes.onDropped(dropped)
   }
 
   #onApplied(applied: readonly AppliedEntry[]): void {
     this.#reader.onApplied()
-    this.#requests.onApplied(applied)
+    this.#writes.onApplied(applied)
     this.#reads.onApplied()
     this.#administration.onApplied(applied)
     this.#noticeRemoval()
@@ -419,30 +376,20 @@ export class Member implements Backend {
     if (this.#isRemoved || this.#roster.standing !== 'removed') return
     this.#isRemoved = true
     const error = this.#ended()
-    this.#links.end(error)
+    this.#writes.end(error)
     this.#reads.end(error)
     this.#events.removed()
   }
 
   #onPeerUp(node: NodeId): void {
-    if (node === this.#leader) {
-      this.#links.reset()
-      this.#administration.onNewWay()
-    }
-    if (this.#hasSeenLeader || !this.#reachesQuorum()) return
-    // A cluster that starts has no leader to be loyal to: no need to wait for an election timeout.
-    const { self, others } = this.#roster
-    const before = others.filter(({ nodeId }) => nodeId < self).length
-    const spread = (this.#env.random.u32('first campaign') / 2 ** 32) * FIRST_CAMPAIGN_SPREAD_MS
-    const wait = spread + before * FIRST_CAMPAIGN_STAGGER_MS
-    this.#env.time.after(wait, () => {
-      if (!this.#hasSeenLeader) this.#driver.step({ type: 'campaign' })
-    })
+    if (node === this.#leader) this.#onNewWay()
+    this.#firstCampaign.onPeerUp((other) => this.#peers?.isUp(other) === true)
   }
 
-  #reachesQuorum(): boolean {
-    const { self } = this.#roster
-    return this.#roster.isQuorum((node) => node === self || this.#peers?.isUp(node) === true)
+  /** The way to the leader is new: what is unanswered goes there again. */
+  #onNewWay(): void {
+    this.#writes.onNewWay()
+    this.#administration.onNewWay()
   }
 
   #onSoft(role: Role, leader: NodeId, term: Term): void {
@@ -451,16 +398,13 @@ export class Member implements Backend {
     this.#role = role
     this.#leader = leader
     this.#term = term
-    if (lostLeadership) {
-      this.#requests.onLeadershipLost()
-    }
+    if (lostLeadership) this.#writes.onLeadershipLost()
     this.#administration.onSoft()
     if (!isNew) return
     if (leader !== NONE) {
-      this.#hasSeenLeader = true
+      this.#firstCampaign.end()
       this.#reads.onLeaderChange()
-      this.#links.reset()
-      this.#administration.onNewWay()
+      this.#onNewWay()
     }
     this.#events.leader(this.#roster.nameOf(leader), term)
   }
@@ -468,7 +412,7 @@ export class Member implements Backend {
   #tick(now: number, peers: Peers): void {
     this.#driver.step({ type: 'tick' })
     this.#reads.tick(now)
-    this.#links.tick(now)
+    this.#writes.tick(now)
     this.#administration.tick(now, peers)
     this.#noticeRemoval()
   }
@@ -505,7 +449,7 @@ export class Member implements Backend {
   }
 
   #endCalls(error: unknown): void {
-    this.#links.end(error)
+    this.#writes.end(error)
     this.#reads.end(error)
     this.#administration.endQuestions(error)
   }

@@ -1,11 +1,13 @@
 /**
  * How far the others are behind a leader, in time: a member is caught up when it has at least 90 % of the leader's
- * log and everything that the leader had a second ago. Nothing less may vote anew or be handed leadership.
+ * log (or lacks only a handful of entries: in a short log a single one on its way may be more than a tenth) and
+ * everything that the leader had a second ago. Nothing less may vote anew or be handed leadership.
  */
 import type { LogIndex } from '../raft/types.js'
 
 const BEHIND_MS_MAX = 1_000
 const SHARE_MIN = 0.9
+const HANDFUL = 8
 /** Samples kept at most; enough for a tick of 50 ms, and coarser ticks need fewer. */
 const SAMPLES_MAX = 32
 
@@ -30,7 +32,8 @@ export class Pace {
   /** Whether a log up to `matchIndex` is caught up with one that ends at `lastIndex` now. */
   isCaughtUp(matchIndex: LogIndex, lastIndex: LogIndex): boolean {
     const aSecondAgo = this.#samples[0]?.lastIndex ?? lastIndex
-    return matchIndex >= aSecondAgo && matchIndex >= SHARE_MIN * lastIndex
+    const isClose = matchIndex >= SHARE_MIN * lastIndex || matchIndex + HANDFUL >= lastIndex
+    return matchIndex >= aSecondAgo && isClose
   }
 
   /** Another leadership begins. */

@@ -22,6 +22,13 @@ test('and at least 90 % of what it has now', () => {
   assert.equal(burst.isCaughtUp(90, 100), true)
 })
 
+test('in a short log the few entries on their way are no tenth that is lacking', () => {
+  const begun = leader(10_000, 0)
+  assert.equal(begun.isCaughtUp(5, 6), true)
+  assert.equal(begun.isCaughtUp(1, 9), true)
+  assert.equal(begun.isCaughtUp(1, 10), false)
+})
+
 test('a leader of a moment knows only where it began', () => {
   const pace = new Pace()
   assert.equal(pace.isCaughtUp(99, 100), false)

@@ -90,7 +90,8 @@ export class MembershipChanges {
     const some = members[draw(members.length)]!.id
     const isFewer = drawn === 'remove' || drawn === 'demote'
     if (isFewer && members.length <= MEMBERS_MIN) return this.#change('add', draw)
-    if (drawn === 'add' && members.length >= MEMBERS_MAX) return this.#change('remove', draw)
+    const isMore = drawn === 'add' || drawn === 'replace'
+    if (isMore && members.length >= MEMBERS_MAX) return this.#change('remove', draw)
     switch (drawn) {
       case 'add':
         return this.#add((id, address) => ({ type: drawn, id, address }))
