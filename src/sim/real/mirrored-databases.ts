@@ -8,7 +8,7 @@
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
+import { xxh32 } from '@node-rs/xxhash'
 import { assert } from '../../base/assert.js'
 import type {
   Cursor,
@@ -232,7 +232,7 @@ function same(
 
 function digestOf(entries: Iterable<Entry>): number {
   let digest = 0
-  for (const [key, value] of entries) digest = crc32(value, crc32(key, digest))
+  for (const [key, value] of entries) digest = xxh32(value, xxh32(key, digest))
   return digest
 }
 

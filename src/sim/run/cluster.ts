@@ -61,6 +61,8 @@ const TIGHT_LIMITS: Partial<LimitOptions> = {
 /** What a healed cluster gets to do anything in: several election timeouts. */
 const PATIENCE_MS = 30_000
 const POLL_MS = 100
+/** What calls of the run itself get. */
+const CALLS_MS = 300_000
 
 /** See the file's comment. */
 export class Cluster {
@@ -127,8 +129,12 @@ export class Cluster {
   }
 
   /** Lets time pass until `condition` holds; false when a rule is broken or patience ends before. */
-  async until(condition: () => boolean): Promise<boolean> {
-    const end = this.world.now + PATIENCE_MS
+  until(condition: () => boolean): Promise<boolean> {
+    return this.#untilWithin(PATIENCE_MS, condition)
+  }
+
+  async #untilWithin(patienceMs: number, condition: () => boolean): Promise<boolean> {
+    const end = this.world.now + patienceMs
     while (!condition()) {
       if (this.findings.violation !== undefined || this.world.now >= end) return false
       await this.pass(POLL_MS)
@@ -143,7 +149,7 @@ export class Cluster {
       (value) => Object.assign(outcome, { value, isSettled: true }),
       (error: unknown) => Object.assign(outcome, { error, isSettled: true }),
     )
-    const isSettled = await this.until(() => outcome.isSettled)
+    const isSettled = await this.#untilWithin(CALLS_MS, () => outcome.isSettled)
     if (this.findings.violation !== undefined) return undefined
     this.findings.expect(
       isSettled && outcome.error === undefined,

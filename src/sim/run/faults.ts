@@ -16,6 +16,9 @@ export interface FaultTarget {
   readonly tally: Tally
 }
 
+/** How long it takes to bring back a machine whose disk was slow and then gone. */
+const DEAD_DISK_MS = 300
+
 /** Begins a fault; it ends by itself. */
 export function inflict(event: FaultEvent, target: FaultTarget): void {
   if (begin(event, target)) target.tally.faults[event.type]++
@@ -50,7 +53,7 @@ function begin(event: FaultEvent, target: FaultTarget): boolean {
       seatOf(event.member).host.disk.failNext(event.operation, 'EIO', 'data')
       return true
     case 'slowDisk':
-      return slowDisk(seatOf(event.member), event, target.world)
+      return slowDisk(seatOf(event.member), event, target)
     case 'fullDisk':
       return fullDisk(seatOf(event.member), event, target.world)
     case 'clock':
@@ -98,16 +101,19 @@ function pause(seat: Seat, ms: number): boolean {
 }
 
 function slowDisk(
-  { host }: Seat,
-  { factor, ms }: { readonly factor: number; readonly ms: number },
-  world: SimWorld,
+  seat: Seat,
+  { factor, ms, end }: FaultEvent & { readonly type: 'slowDisk' },
+  target: FaultTarget,
 ): boolean {
+  const { host } = seat
   const before = host.disk.slowness
   // Two at a time do not add up: what was begun then would outlast any patience.
   if (before >= factor) return false
   host.slow(factor)
-  world.schedule(ms, () => {
-    if (host.disk.slowness === factor) host.slow(before)
+  target.world.schedule(ms, () => {
+    if (host.disk.slowness !== factor) return
+    host.slow(before)
+    if (end !== 'recovers') crash(seat, DEAD_DISK_MS, target, (dying) => dying.powerCut(end))
   })
   return true
 }

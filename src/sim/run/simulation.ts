@@ -40,7 +40,8 @@ export interface RunSetup<A extends Action> extends ClusterSetup {
 /** Members do not start at the same moment. */
 const START_SPREAD_MS = 20
 const IDLE_MS = 1000
-const FRESH_MS = 20_000
+/** Of each fresh call: what is left of earlier calls goes before it, and bounds may be tight. */
+const FRESH_MS = 120_000
 const LAST_DOWN_MS = 100
 /** A key that no workload uses, written and deleted to see whether members take calls. */
 const FRESH_KEY = 'quorate/simulation/fresh'

@@ -141,7 +141,13 @@ function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
     fc.record({ type: is('oneWayCut'), ...pair, ms }),
     fc.record({ type: is('clog'), ...pair, ms }),
     fc.record({ type: is('break'), ...pair }),
-    fc.record({ type: is('slowDisk'), member, factor: fc.constantFrom(10, 50, 300), ms }),
+    fc.record({
+      type: is('slowDisk'),
+      member,
+      factor: fc.constantFrom(10, 50, 300),
+      ms,
+      end: fc.oneof(fc.constant('recovers' as const), mode),
+    }),
     fc.record({ type: is('fullDisk'), member, freeBytes: fc.constantFrom(0, 5000, 60_000), ms }),
     fc.record({
       type: is('diskError'),

@@ -109,6 +109,8 @@ export type FaultEvent =
       readonly member: number
       readonly factor: number
       readonly ms: number
+      /** A disk that becomes slow is often one that is about to fail: what a power cut after `ms` leaves. */
+      readonly end: 'recovers' | PowerCutMode
     }
   | {
       readonly type: 'fullDisk'

@@ -4,7 +4,7 @@
  *
  * Entries are told apart by a hash over everything up to them, so that comparing two logs is comparing two numbers.
  */
-import { crc32 } from 'node:zlib'
+import { xxh32 } from '@node-rs/xxhash'
 import { assert } from '../../base/assert.js'
 import { keyedU32 } from '../../base/prng.js'
 import type { RecoveredLog } from '../../log/raft-log.js'
@@ -28,7 +28,7 @@ const BEFORE_ALL: Link = { term: 0, hash: 0 }
 
 /** The link of `entry` after `previous`. */
 export function linkAfter(previous: Link, { term, kind, data }: Entry): Link {
-  return { term, hash: keyedU32(previous.hash, term, kind, crc32(data), data.length) }
+  return { term, hash: keyedU32(previous.hash, term, kind, xxh32(data), data.length) }
 }
 
 /** A log and the vote, by hashes. */

@@ -5,7 +5,7 @@
  *
  * It shares the byte format of entries with the state machine and nothing else.
  */
-import { crc32 } from 'node:zlib'
+import { xxh32 } from '@node-rs/xxhash'
 import { assert } from '../../base/assert.js'
 import { keyedU32 } from '../../base/prng.js'
 import type { Entry, LogIndex } from '../../raft/types.js'
@@ -33,9 +33,12 @@ interface Stored {
 /** How stored bytes become the values of histories. */
 export type ReadValue = (bytes: Buffer) => string
 
-/** The digest of a state is the sum of this over its keys, so that it can follow changes. */
+/**
+ * The digest of a state is the sum of this over its keys, so that it can follow changes. Not a CRC: those are blind to
+ * bytes that carry their own.
+ */
 export function digestOf(key: Uint8Array, value: Uint8Array, revision: LogIndex): number {
-  return keyedU32(crc32(value, crc32(key)), key.length, revision)
+  return keyedU32(xxh32(value, xxh32(key)), key.length, revision)
 }
 
 /** The model of one cluster's state. */
