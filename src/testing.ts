@@ -1,4 +1,12 @@
 /** The testing kit: property-test your own data and its recovery under crashes, partitions and power loss. */
+export { hostMember } from './cli/processes/host.js'
+export type { Operations } from './cli/processes/operations.js'
+export { SpawnedCluster, type SpawnOptions } from './cli/processes/spawned-cluster.js'
+export type { StoreOperations } from './cli/processes/store-operations.js'
+export type { Verdict } from './sim/checkers/verdict.js'
+export type { History, HistoryEvent } from './sim/history.js'
+export { checkers } from './sim/kit/checkers.js'
+export { history, type RecordedStore } from './sim/kit/history.js'
 export {
   type Clients,
   type RunContext,
@@ -8,3 +16,14 @@ export {
   type UserWorkload,
 } from './sim/kit/simulate.js'
 export { type Sometimes, sometimes } from './sim/kit/sometimes.js'
+export {
+  type StoreFixture,
+  type StoreSuiteOptions,
+  storeSuite,
+  type TestedStore,
+} from './sim/kit/store-suite.js'
+export { TestCluster, type TestClusterOptions } from './sim/kit/test-cluster.js'
+export { Recorder } from './sim/recorder.js'
+export type { FaultClass } from './sim/schedule/schedule.js'
+export { type DiskOperation, type PowerCutMode, SimDisk } from './sim/sim-disk.js'
+export { SimWorld } from './sim/world.js'

@@ -186,7 +186,7 @@ export function pause(ms: number): Promise<void> {
  * connections: a member that is down must find its port free again, and a connection to a port in that range
  * on which nobody listens can even meet itself.
  */
-async function freePorts(wanted: number): Promise<number[]> {
+export async function freePorts(wanted: number): Promise<number[]> {
   const found: number[] = []
   while (found.length < wanted) {
     const port = PORTS_FROM + Math.floor(Math.random() * (PORTS_TO - PORTS_FROM))
