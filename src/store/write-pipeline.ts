@@ -3,13 +3,16 @@
  * write when its request is answered.
  *
  * Exactly once (design D5): requests are numbered without gaps under one client id and sent in order; whatever
- * is unanswered when the way to the leader changes is sent again under the same number, also when its callers
- * have given up, because a hole in the numbers would stop everything after it. A request is numbered when it
- * is first sent; until then a write that times out is taken out again and certainly never happens.
+ * is unanswered when the way to the leader changes is sent again under the same number, because a hole in the
+ * numbers would stop everything after it. What is sent again leaves out the writes whose callers have given up,
+ * which may leave an empty request: a write that timed out is not tried again behind its caller's back, though the
+ * first try may still succeed. A request is numbered when it is first sent; until then a write that times out is
+ * taken out again and certainly never happens.
  *
  * Invariants:
  *   1. the numbers of `#sent` are contiguous and ascending, and those of `#unsent` come after them
- *   2. bytes of a request never change once it was sent: a renumbered one is a copy
+ *   2. bytes of a request never change once it was sent: a renumbered or shortened one is a copy; of those that
+ *      were sent under one number at most one is applied, and whoever still waits is in each of them
  *   3. `#pendingBytes` is the sum over all requests, at most `maxPendingBytes` plus one write
  */
 import { StoreError } from '../base/errors.js'
@@ -198,8 +201,20 @@ export class WritePipeline {
   #resend(): void {
     this.#isResendDue = false
     this.#lastHeardAt = this.#backend.now()
-    for (const sent of this.#sent) this.#send(sent)
+    for (const sent of this.#sent) {
+      this.#leaveOut(sent)
+      this.#send(sent)
+    }
     this.#link.wake()
+  }
+
+  /** See the file's comment. */
+  #leaveOut(sent: Sent): void {
+    const left = this.#stillWanted(sent.waiters, sent.request)
+    if (left === undefined) return
+    const { writer, waiters } = left
+    sent.request = writer.finish(this.#clientId, sent.seq, this.#floor(sent.seq), this.#base)
+    sent.waiters = waiters
   }
 
   #onAnswer(answer: LinkAnswer): void {
@@ -319,20 +334,26 @@ export class WritePipeline {
 
   /** Takes the commands of settled callers out of a request that was never sent. */
   #removeSettled(unsent: Unsent): void {
-    const kept = unsent.waiters.filter((waiter) => !waiter.isSettled)
-    if (kept.length === unsent.waiters.length) return
-    const writer = new RequestWriter(unsent.writer.bytes)
-    for (const waiter of unsent.waiters) {
-      if (waiter.isSettled) this.#pendingBytes -= waiter.end - waiter.start
-    }
-    for (const waiter of kept) {
-      const command = unsent.writer.view(waiter.start, waiter.end)
+    const { writer } = unsent
+    const left = this.#stillWanted(unsent.waiters, writer.view(0, writer.bytes))
+    if (left === undefined) return
+    unsent.writer = left.writer
+    unsent.waiters = left.waiters
+  }
+
+  /** The commands of those who still wait, and they; undefined when everybody does. */
+  #stillWanted(all: readonly Waiter[], request: Buffer): Unsent | undefined {
+    const waiters = all.filter((waiter) => !waiter.isSettled)
+    if (waiters.length === all.length) return undefined
+    for (const { isSettled, start, end } of all) if (isSettled) this.#pendingBytes -= end - start
+    const writer = new RequestWriter(request.length)
+    for (const waiter of waiters) {
+      const command = request.subarray(waiter.start, waiter.end)
       waiter.start = writer.bytes
       writer.copy(command)
       waiter.end = writer.bytes
     }
-    unsent.writer = writer
-    unsent.waiters = kept
+    return { writer, waiters }
   }
 
   #watch(signal: AbortSignal, waiter: Waiter): void {
