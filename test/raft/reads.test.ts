@@ -109,6 +109,41 @@ test('T-44 a leader that is cut off answers no read, however much it has applied
   assert.deepEqual(t.node(1).reads, [])
 })
 
+test('T-45 a pause between the confirmation of a read and its answer does not make the answer older', () => {
+  const t = cluster(3)
+  t.elect(1)
+  t.propose(1, 'before')
+  t.settle()
+  const { commitIndex } = t.core(1).status()
+  t.read(1)
+  t.pump(1)
+  t.deliverWhere(({ type }) => type === 'heartbeat')
+  for (const id of [2, 3]) t.pump(id)
+  const confirmations = t.messages.filter(({ type }) => type === 'heartbeatResponse')
+  t.loseAll()
+  t.cut('1 | 2 3')
+  t.elect(2)
+  t.propose(2, 'meanwhile')
+  t.settle()
+  // It was deposed while it stood still: what was under way when the read was asked for may confirm it, nothing else.
+  t.core(1).step({ type: 'clockGap', ms: 60_000 })
+  for (const message of confirmations) t.receive(message)
+  t.pump(1)
+  assert.deepEqual(
+    t.node(1).reads.map(({ index }) => index),
+    [commitIndex],
+  )
+  t.read(1)
+  t.pump(1)
+  for (const message of confirmations) t.receive(message)
+  t.pump(1)
+  assert.equal(
+    t.node(1).reads.length,
+    1,
+    'a read that was asked for later needs a round of its own',
+  )
+})
+
 test('T-46 a lease serves reads at once, and not a tick longer than voters are loyal', () => {
   leaseRunsOut({})
 })

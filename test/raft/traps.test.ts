@@ -1,5 +1,7 @@
 /** Traps of safety and liveness that other implementations fell into, by their numbers T-1 to T-30, and T-70. */
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { InvariantError } from '../../src/base/assert.js'
 import type { Message, SnapshotMessage } from '../../src/raft/types.js'
@@ -471,3 +473,22 @@ test('T-63 after a stall nobody campaigns at once, and a leader sends heartbeats
   t.pump(1)
   assert.ok(t.messages.some(({ type, from }) => type === 'heartbeat' && from === 1))
 })
+
+test('no trap of T-1 to T-30, T-41 to T-58 and T-70 is without a test that carries its id', () => {
+  const folder = join(import.meta.dirname, '../../../test')
+  const titles = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.ts'))
+    .flatMap(
+      (name) => readFileSync(join(folder, name), 'utf8').match(/^ *test\((['"`]).*\1/gm) ?? [],
+    )
+  const covered = new Set(titles.flatMap((title) => title.match(/\bT-\d+\b/g) ?? []))
+  const numbers = [...range(1, 30), ...range(41, 58), 70]
+  assert.deepEqual(
+    numbers.filter((number) => !covered.has(`T-${number}`)),
+    [],
+  )
+})
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
