@@ -10,6 +10,7 @@ import { type CommandVisitor, DecodeError, KEY_BYTES_MAX } from '../wire/command
 import { DataKey, MEMBERS_KEY, META_KEY, prefixed, SESSION_PREFIX } from './key-space.js'
 import { SESSION_RECORD_BYTES_MAX, writeSessionRecord } from './session-record.js'
 import type { SessionTable } from './sessions.js'
+import type { StateDigest } from './state-digest.js'
 import { encodeStateRecord, type StateRecord } from './state-record.js'
 import { VALUE_HEADER_BYTES, writeValueHeader } from './stored-value.js'
 
@@ -18,23 +19,26 @@ const BATCH_OPERATIONS = 2048
 const BATCH_BYTES = 1_048_576
 const FIRST_SCRATCH_BYTES = 16_384
 
-/** Collects the effects of whole entries; see the file's comment. */
+/** Collects the effects of whole entries, and digests them; see the file's comment. */
 export class ApplyBatch implements CommandVisitor {
   readonly #key = new DataKey()
   readonly #session: Buffer = Buffer.allocUnsafe(SESSION_RECORD_BYTES_MAX)
   #value: Buffer = Buffer.allocUnsafe(FIRST_SCRATCH_BYTES)
   #batch: DatabaseBatch
+  #digest: StateDigest
   #revision: LogIndex = 0
   #operations = 0
   #bytes = 0
 
-  constructor(batch: DatabaseBatch) {
+  constructor(batch: DatabaseBatch, digest: StateDigest) {
     this.#batch = batch
+    this.#digest = digest
   }
 
   /** Begins again on a fresh batch. */
-  restart(batch: DatabaseBatch): void {
+  restart(batch: DatabaseBatch, digest: StateDigest): void {
     this.#batch = batch
+    this.#digest = digest
     this.#operations = 0
     this.#bytes = 0
   }
@@ -55,7 +59,8 @@ export class ApplyBatch implements CommandVisitor {
     const bytes = VALUE_HEADER_BYTES + value.length
     if (bytes > this.#value.length) this.#value = Buffer.allocUnsafe(2 * bytes)
     const stored = this.#value
-    writeValueHeader(stored, checksum, this.#revision)
+    const seal = writeValueHeader(stored, checksum, this.#revision)
+    this.#digest.addPut(seal, key.length, value.length)
     stored.set(value, VALUE_HEADER_BYTES)
     this.#batch.put(this.#key.of(key), stored.subarray(0, bytes))
     this.#operations++
@@ -64,6 +69,7 @@ export class ApplyBatch implements CommandVisitor {
 
   del(key: Buffer): void {
     if (key.length > KEY_BYTES_MAX) throw new DecodeError('key length out of bounds')
+    this.#digest.addDel(key)
     this.#batch.del(this.#key.of(key))
     this.#operations++
     this.#bytes += key.length

@@ -6,7 +6,7 @@
  */
 import { asBuffer } from '../base/bytes.js'
 import type { Cursor, DatabaseSnapshot, KeyRange } from '../env/database.js'
-import type { LogIndex, Term } from '../raft/types.js'
+import type { EntryId, LogIndex, Term } from '../raft/types.js'
 import { DATA_PREFIX, type DataKey, dataRange, META_KEY, prefixed } from './key-space.js'
 import { decodeStateRecord } from './state-record.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
@@ -21,6 +21,11 @@ export interface MachineCursor {
     maxEntries: number,
     maxBytes: number,
   ): Promise<(readonly [key: Buffer, stored: StoredValue])[]>
+  /** The same with the stored bytes, header included and not verified. */
+  nextStored(
+    maxEntries: number,
+    maxBytes: number,
+  ): Promise<(readonly [key: Buffer, bytes: Buffer])[]>
   close(): Promise<void>
 }
 
@@ -34,10 +39,9 @@ export class MachineView {
 
   /** @param key scratch memory, shared with the state machine: it is used within one call only */
   constructor(snapshot: DatabaseSnapshot, key: DataKey) {
-    const record = snapshot.get(META_KEY)
-    const state = record === undefined ? undefined : decodeStateRecord(asBuffer(record))
-    this.appliedIndex = state?.appliedIndex ?? 0
-    this.appliedTerm = state?.appliedTerm ?? 0
+    const { index, term } = appliedOf(snapshot)
+    this.appliedIndex = index
+    this.appliedTerm = term
     this.#snapshot = snapshot
     this.#key = key
   }
@@ -46,6 +50,15 @@ export class MachineView {
   get(key: Uint8Array): StoredValue | undefined {
     const bytes = this.#snapshot.get(this.#key.of(key))
     return bytes === undefined ? undefined : readStoredValue(key, asBuffer(bytes))
+  }
+
+  /**
+   * What is stored under `key`, with its header, not verified.
+   * @throws {StoreError} QUORATE_CORRUPTION when the database cannot read it
+   */
+  stored(key: Uint8Array): Buffer | undefined {
+    const bytes = this.#snapshot.get(this.#key.of(key))
+    return bytes === undefined ? undefined : asBuffer(bytes)
   }
 
   /** Reads off the event loop. @throws {StoreError} QUORATE_CORRUPTION */
@@ -66,6 +79,14 @@ export class MachineView {
   }
 }
 
+/** The entry up to which `snapshot` has the state. @throws {StoreError} QUORATE_CORRUPTION */
+export function appliedOf(snapshot: DatabaseSnapshot): EntryId {
+  const record = snapshot.get(META_KEY)
+  if (record === undefined) return { index: 0, term: 0 }
+  const { appliedIndex, appliedTerm } = decodeStateRecord(asBuffer(record))
+  return { index: appliedIndex, term: appliedTerm }
+}
+
 class DataCursor implements MachineCursor {
   readonly #cursor: Cursor
 
@@ -74,11 +95,13 @@ class DataCursor implements MachineCursor {
   }
 
   async next(maxEntries: number, maxBytes: number): Promise<(readonly [Buffer, StoredValue])[]> {
+    const entries = await this.nextStored(maxEntries, maxBytes)
+    return entries.map(([key, bytes]) => [key, readStoredValue(key, bytes)] as const)
+  }
+
+  async nextStored(maxEntries: number, maxBytes: number): Promise<(readonly [Buffer, Buffer])[]> {
     const entries = await this.#cursor.next(maxEntries, maxBytes)
-    return entries.map(([prefixedKey, bytes]) => {
-      const key = asBuffer(prefixedKey).subarray(1)
-      return [key, readStoredValue(key, asBuffer(bytes))] as const
-    })
+    return entries.map(([key, bytes]) => [asBuffer(key).subarray(1), asBuffer(bytes)] as const)
   }
 
   async close(): Promise<void> {

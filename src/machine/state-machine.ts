@@ -6,31 +6,30 @@
  *   2. effects, sessions, configuration and applied index change in one batch (trap T-37), whose end is the end of
  *      an entry; so the database always holds exactly the replay of the entries 1..applied
  *   3. `checkpointIndex <= appliedIndex`: what a power cut leaves is a state between the two
- *   4. outcomes and state depend on the entries alone, not on how they are cut into batches
+ *   4. outcomes, state and digest depend on the entries alone, not on how they are cut into batches
  *
  * After `open` the state is that of the last flush; its owner applies the entries after `appliedIndex` again.
- * A failed apply ends the state machine: what is in memory may be ahead of the database.
+ * After a failed apply what is in memory may be ahead of the database. A database that refuses a batch, as LevelDB does
+ * for good once a flush has failed, is opened again (`recoverWith`): its state is that of the last flush, and what came
+ * after it is applied again before anything is read, so that nobody sees it go back. Any other failure ends the state
+ * machine, until `replace` puts another database in the place of this one.
  */
-import { assert } from '../base/assert.js'
+import { assert, InvariantError } from '../base/assert.js'
 import { asBuffer } from '../base/bytes.js'
-import { StoreError } from '../base/errors.js'
-import type { Database, Databases } from '../env/database.js'
+import { StoreError, type StoreErrorCode } from '../base/errors.js'
+import type { Database, DatabaseSnapshot, Databases } from '../env/database.js'
 import type { ConfState, Entry, EntryId, LogIndex, Term } from '../raft/types.js'
 import { DecodeError, type RequestHeader, visitCommands, visitRequests } from '../wire/command.js'
 import { ApplyBatch } from './apply-batch.js'
-import {
-  DATA_PREFIX,
-  DataKey,
-  MEMBERS_KEY,
-  META_KEY,
-  prefixed,
-  prefixRange,
-  SESSION_PREFIX,
-} from './key-space.js'
-import { MachineView } from './machine-view.js'
-import { decodeSessionRecord } from './session-record.js'
-import { type RequestOutcome, type Session, SessionTable } from './sessions.js'
-import { decodeStateRecord, type StateRecord } from './state-record.js'
+import { healValue } from './heal-value.js'
+import { DATA_PREFIX, DataKey, prefixed } from './key-space.js'
+import { type LoadedState, loadState } from './load-state.js'
+import { appliedOf, MachineView } from './machine-view.js'
+import { Pins } from './pins.js'
+import { type RequestOutcome, SessionTable } from './sessions.js'
+import { SharedDatabase } from './shared-database.js'
+import { StateDigest } from './state-digest.js'
+import type { StateRecord } from './state-record.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
 
 /** A configuration and the members that belong to it. */
@@ -69,17 +68,36 @@ export interface MachineStatus {
   readonly sessions: number
 }
 
-const LOAD_ENTRIES = 1000
-const LOAD_BYTES = 1_048_576
+/** How a database that refuses to be written is had again. */
+export interface MachineRecovery {
+  /** Opens the database again, at its last flush. */
+  open(): Promise<Database>
+  /** Some of the entries `from..to` that were applied, in order, at least the first. */
+  entries(from: LogIndex, to: LogIndex): Promise<readonly Entry[]>
+  /** Resolves when another attempt is worth it. */
+  pause(): Promise<void>
+}
+
+/** What `replace` leaves behind. */
+export interface Replaced {
+  /** Settles once the last view of the former database is closed, and the database with it. */
+  readonly closed: Promise<void>
+}
+
+const FINAL_CODES: readonly StoreErrorCode[] = ['QUORATE_CORRUPTION', 'QUORATE_FORMAT']
 
 /** The state machine; see the file's comment. */
 export class StateMachine {
-  readonly #database: Database
-  readonly #confChange: MachineOptions['confChange']
-  readonly #sessions: SessionTable
+  readonly #options: MachineOptions
+  #database: SharedDatabase
+  /** Former databases that are not closed. */
+  readonly #retired = new Set<SharedDatabase>()
+  #sessions: SessionTable
+  #digest: StateDigest
   readonly #batch: ApplyBatch
+  readonly #pins = new Pins()
   readonly #key = new DataKey()
-  /** What the last written batch left. */
+  /** What the last written batch left, or what it was before the database was opened again. */
   #applied: EntryId
   #configuration: Configuration
   /** The members as the database has them; undefined in a new one. */
@@ -88,7 +106,14 @@ export class StateMachine {
   #reached: EntryId
   #reachedConfiguration: Configuration
   #checkpointIndex: LogIndex
-  #isApplying = false
+  #recovery: MachineRecovery | undefined
+  /** Whether the database can be read: not while it is being opened again. */
+  #isOpen = true
+  #isGivenUp = false
+  /** Settles, and never rejects, when the apply under way ends. */
+  #applying: Promise<void> | undefined
+  /** The same for the last heal; writes of both kinds never overlap. */
+  #healing: Promise<void> | undefined
   #failure: unknown
   /** The data of the entry being applied and its outcomes so far, for `#visitRequest`. */
   #data: Buffer = Buffer.alloc(0)
@@ -100,43 +125,40 @@ export class StateMachine {
    *   version; what `databases.open` throws.
    */
   static async open(
-    databases: Databases,
+    databases: Pick<Databases, 'open'>,
     dir: string,
     options: MachineOptions,
   ): Promise<StateMachine> {
     const database = await databases.open(dir)
     try {
-      const state = await loadState(database, options.initial.conf)
-      const sessions = await loadSessions(database, state)
-      return new StateMachine(database, state, loadMembers(database, state), sessions, options)
+      return await StateMachine.over(database, options)
     } catch (error) {
       await database.close()
       throw error
     }
   }
 
-  private constructor(
-    database: Database,
-    state: StateRecord,
-    members: Uint8Array | undefined,
-    sessions: readonly Session[],
-    options: MachineOptions,
-  ) {
-    this.#database = database
-    this.#confChange = options.confChange
-    this.#batch = new ApplyBatch(database.batch())
+  /**
+   * A state machine on an open database, which it closes in the end; one that throws has closed nothing.
+   * @throws {StoreError} QUORATE_CORRUPTION, QUORATE_FORMAT, as `open`
+   */
+  static async over(database: Database, options: MachineOptions): Promise<StateMachine> {
+    return new StateMachine(database, await loadState(database, options.initial.conf), options)
+  }
+
+  private constructor(database: Database, loaded: LoadedState, options: MachineOptions) {
+    const { state, members } = loaded
+    this.#options = options
+    this.#database = new SharedDatabase(database)
+    this.#digest = new StateDigest(state.appliedIndex, state.digest)
+    this.#batch = new ApplyBatch(this.#database.batch(), this.#digest)
+    this.#sessions = sessionsOf(loaded, options)
     this.#applied = { index: state.appliedIndex, term: state.appliedTerm }
     this.#configuration = { conf: state.conf, members: members ?? options.initial.members }
     this.#storedMembers = members
     this.#reached = this.#applied
     this.#reachedConfiguration = this.#configuration
     this.#checkpointIndex = state.appliedIndex
-    this.#sessions = new SessionTable(
-      options.maxSessions,
-      state.evictedThrough,
-      state.touches,
-      sessions,
-    )
   }
 
   /** Every read sees at least the entries up to here. */
@@ -172,27 +194,50 @@ export class StateMachine {
   }
 
   /**
+   * The digest of what the entries up to `index` did, 16 hex digits, equal on all members; undefined when `index` is
+   * not applied, or too long ago: the last DIGESTS_KEPT since the state was loaded are known.
+   */
+  digestAt(index: LogIndex): string | undefined {
+    return index > this.#applied.index ? undefined : this.#digest.at(index)
+  }
+
+  /** Whether reads and views can be had now; false while the database is being opened again. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** From now on a database that refuses to be written is opened again. */
+  recoverWith(recovery: MachineRecovery): void {
+    this.#recovery = recovery
+  }
+
+  /** Ends the attempts to open the database again: the apply that waits for it fails. */
+  giveUp(): void {
+    this.#isGivenUp = true
+  }
+
+  /**
    * Applies entries that are committed and durable in the local log, and returns what became of their requests.
    * One call at a time. Gives the event loop a turn after every 2,048 operations or 1 MiB; an entry is never cut.
    * @throws {StoreError} QUORATE_FORMAT when an entry cannot be decoded; else what the database throws. Both are
    *   final: only `close` may follow.
    */
   async apply(entries: readonly Entry[]): Promise<AppliedEntry[]> {
-    assert(!this.#isApplying, 'entries are applied one call at a time')
+    assert(this.#applying === undefined, 'entries are applied one call at a time')
     this.#refuseAfterFailure()
-    this.#isApplying = true
+    const work = this.#applyAll(entries)
+    this.#applying = work.then(
+      () => undefined,
+      (error: unknown) => {
+        this.#failure = error
+        this.#pins.end()
+      },
+    )
     try {
-      const applied: AppliedEntry[] = []
-      while (applied.length < entries.length) {
-        this.#fill(entries, applied)
-        await this.#write()
-      }
-      return applied
-    } catch (error) {
-      this.#failure = error
-      throw error
+      return await work
     } finally {
-      this.#isApplying = false
+      await this.#applying
+      this.#applying = undefined
     }
   }
 
@@ -210,6 +255,71 @@ export class StateMachine {
     )
   }
 
+  /**
+   * The database exactly as the entry at `index` leaves it, while writes go on; its owner closes it. At once when
+   * that is the present state, else when it is reached: the batch ends there. Undefined when the state never stands
+   * there any more: it is past it, was replaced, has failed, or more than PINS_MAX newer ones were asked for.
+   */
+  pin(index: LogIndex): Promise<DatabaseSnapshot | undefined> {
+    if (this.#failure !== undefined) return Promise.resolve(undefined)
+    if (!this.#isOpen && index <= this.#applied.index) return Promise.resolve(undefined)
+    if (index > this.#applied.index && index >= this.#reached.index) return this.#pins.add(index)
+    if (index !== this.#applied.index) return Promise.resolve(undefined)
+    const snapshot = this.#database.snapshot()
+    if (appliedOf(snapshot).index === index) return Promise.resolve(snapshot)
+    // The batch that is being written shows already.
+    return snapshot.close().then(() => undefined)
+  }
+
+  /**
+   * Goes on from another database, whose state takes the place of the present one between two applies: entries, and
+   * reads and views made from then on, meet the new one. Views of the former one stay valid and keep it open. The
+   * index may go back; that nobody sees it is the caller's to ensure.
+   *
+   * @param database its state is durable; this machine closes it, unless this throws
+   * @throws {StoreError} QUORATE_CORRUPTION, QUORATE_FORMAT: nothing has changed then
+   */
+  async replace(database: Database): Promise<Replaced> {
+    const loaded = await loadState(database, this.#options.initial.conf)
+    while (this.#applying !== undefined || this.#healing !== undefined) {
+      await (this.#applying ?? this.#healing)
+    }
+    const former = this.#database
+    this.#retired.add(former)
+    this.#goOnFrom(new SharedDatabase(database), loaded)
+    return { closed: former.retire().finally(() => this.#retired.delete(former)) }
+  }
+
+  /**
+   * Puts `stored`, the bytes that another member has, in the place of damaged ones: between two applies, and only if
+   * what is there is `damaged` still, or as unreadable as it was when that is undefined; so a newer value is never
+   * overwritten. Changes neither index nor digest. Says whether it did it.
+   * @throws what the database throws, which is final as for `apply`
+   */
+  async heal(
+    key: Uint8Array,
+    damaged: Uint8Array | undefined,
+    stored: Uint8Array,
+  ): Promise<boolean> {
+    while (this.#applying !== undefined || this.#healing !== undefined) {
+      await (this.#applying ?? this.#healing)
+    }
+    this.#refuseAfterFailure()
+    const work = healValue(this.#database, prefixed(DATA_PREFIX, key), damaged, stored)
+    this.#healing = work.then(
+      () => undefined,
+      (error: unknown) => {
+        this.#failure = error
+      },
+    )
+    try {
+      return await work
+    } finally {
+      await this.#healing
+      this.#healing = undefined
+    }
+  }
+
   /** The state as it is now, kept until closed. */
   view(): MachineView {
     return new MachineView(this.#database.snapshot(), this.#key)
@@ -221,8 +331,12 @@ export class StateMachine {
    */
   async checkpoint(): Promise<LogIndex | undefined> {
     const { index } = this.#applied
+    const database = this.#database
     if (index > this.#checkpointIndex) {
-      if (!(await this.#database.flush())) return undefined
+      const isFlushed = this.#isOpen && (await database.flush())
+      // Of a database that was replaced meanwhile nothing counts any more.
+      if (database !== this.#database) return this.#checkpointIndex
+      if (!isFlushed) return undefined
       this.#checkpointIndex = Math.max(this.#checkpointIndex, index)
     }
     return this.#checkpointIndex
@@ -238,12 +352,99 @@ export class StateMachine {
 
   /** Takes a checkpoint, which may fail quietly as the log has everything, and closes the database. */
   async close(): Promise<void> {
-    assert(!this.#isApplying, 'the state machine is closed after its last apply has ended')
+    assert(this.#applying === undefined, 'the state machine is closed after its last apply')
+    this.#pins.end()
     try {
       if (this.#failure === undefined) await this.checkpoint()
     } finally {
+      for (const database of this.#retired) await database.close()
       await this.#database.close()
     }
+  }
+
+  #goOnFrom(database: SharedDatabase, loaded: LoadedState): void {
+    this.#database = database
+    this.#standAt(database, loaded)
+    this.#applied = this.#reached
+    this.#configuration = this.#reachedConfiguration
+    this.#isOpen = true
+    this.#failure = undefined
+    this.#pins.settle(this.#applied.index, () => database.snapshot())
+  }
+
+  /** The next entry is the one after the loaded state; what is visible outside stays. */
+  #standAt(database: SharedDatabase, loaded: LoadedState): void {
+    const { state, members } = loaded
+    this.#sessions = sessionsOf(loaded, this.#options)
+    this.#digest = new StateDigest(state.appliedIndex, state.digest)
+    this.#storedMembers = members
+    this.#reached = { index: state.appliedIndex, term: state.appliedTerm }
+    this.#reachedConfiguration = {
+      conf: state.conf,
+      members: members ?? this.#options.initial.members,
+    }
+    this.#checkpointIndex = state.appliedIndex
+    this.#batch.restart(database.batch(), this.#digest)
+  }
+
+  async #applyAll(entries: readonly Entry[]): Promise<AppliedEntry[]> {
+    while (this.#healing !== undefined) await this.#healing
+    const applied: AppliedEntry[] = []
+    while (applied.length < entries.length) {
+      const before = applied.length
+      this.#fill(entries, applied)
+      try {
+        await this.#write()
+      } catch (error) {
+        await this.#recover(error)
+        applied.length = before
+      }
+    }
+    return applied
+  }
+
+  /** Opens the database again after it refused a batch, and brings it to where it was. */
+  async #recover(cause: unknown): Promise<void> {
+    const recovery = this.#recovery
+    const isDamaged = cause instanceof StoreError && cause.code === 'QUORATE_CORRUPTION'
+    if (recovery === undefined || isDamaged || this.#isGivenUp) throw cause
+    this.#isOpen = false
+    const { index } = this.#applied
+    const digest = this.#digest.at(index)
+    for (;;) {
+      await this.#database.close()
+      if (await this.#reopen(recovery)) break
+      if (!this.#isGivenUp) await recovery.pause()
+      if (this.#isGivenUp) throw cause
+    }
+    if (this.#digest.at(index) !== digest) {
+      const message = `the state at index ${index} is another one after it was opened again`
+      throw new StoreError('QUORATE_CORRUPTION', message)
+    }
+    this.#isOpen = true
+  }
+
+  /** Whether it worked. @throws {StoreError} QUORATE_CORRUPTION, QUORATE_FORMAT: it never will */
+  async #reopen(recovery: MachineRecovery): Promise<boolean> {
+    const { index } = this.#applied
+    try {
+      const database = await recovery.open()
+      this.#database = new SharedDatabase(database)
+      const loaded = await loadState(database, this.#options.initial.conf)
+      assert(loaded.state.appliedIndex <= index, 'a database is not ahead of what was applied')
+      this.#standAt(this.#database, loaded)
+      while (this.#reached.index < index) {
+        const entries = await recovery.entries(this.#reached.index + 1, index)
+        for (const again: AppliedEntry[] = []; again.length < entries.length; ) {
+          this.#fill(entries, again)
+          await this.#write()
+        }
+      }
+    } catch (error) {
+      if (isFinal(error)) throw error
+      return false
+    }
+    return true
   }
 
   #refuseAfterFailure(): void {
@@ -253,7 +454,7 @@ export class StateMachine {
     })
   }
 
-  /** Puts entries into the batch until it is full or they end. */
+  /** Puts entries into the batch until it is full, reaches a pin or they end. */
   #fill(entries: readonly Entry[], applied: AppliedEntry[]): void {
     while (applied.length < entries.length && !this.#batch.isFull) {
       const entry = entries[applied.length]!
@@ -267,15 +468,20 @@ export class StateMachine {
       const configuration = entry.kind === 'normal' ? undefined : this.#reconfigure(entry)
       if (entry.kind === 'normal') this.#applyRequests(entry)
       const { index, term } = entry
+      this.#digest.endEntry(index, term, this.#sessions)
       applied.push({ index, term, outcomes: this.#outcomes, configuration })
+      if (this.#pins.has(index)) break
     }
     this.#reached = { index: this.#reached.index, term: this.#reached.term }
   }
 
   #reconfigure(entry: Entry): Configuration | undefined {
     const before = this.#reachedConfiguration
-    this.#reachedConfiguration = this.#confChange(before, entry)
-    return this.#reachedConfiguration === before ? undefined : this.#reachedConfiguration
+    const after = this.#options.confChange(before, entry)
+    if (after === before) return undefined
+    this.#reachedConfiguration = after
+    this.#digest.addConfiguration(after.conf, after.members)
+    return after
   }
 
   #applyRequests(entry: Entry): void {
@@ -294,6 +500,7 @@ export class StateMachine {
     const { index, term } = this.#reached
     const outcome = this.#sessions.admit(request, index, term)
     this.#outcomes.push(outcome)
+    this.#digest.addOutcome(request, outcome)
     if (outcome.status === 'applied') visitCommands(this.#data, offset, request, this.#batch)
   }
 
@@ -308,76 +515,27 @@ export class StateMachine {
       evictedThrough: this.#sessions.evictedThrough,
       touches: this.#sessions.touches,
       sessions: this.#sessions.size,
+      digest: this.#digest.at(reached.index)!,
     }
     if (members !== this.#storedMembers) this.#batch.putMembers(members)
     await this.#batch.write(state, this.#sessions)
-    this.#applied = reached
-    this.#configuration = configuration
     this.#storedMembers = members
-    this.#batch.restart(this.#database.batch())
-  }
-}
-
-/** The state record, or that of an empty database; a database that holds anything else without it is damaged. */
-async function loadState(database: Database, initialConf: ConfState): Promise<StateRecord> {
-  const record = database.get(META_KEY)
-  if (record !== undefined) return decodeStateRecord(asBuffer(record))
-  const [stray] = await readSome(database, DATA_PREFIX, 1)
-  const [straySession] = await readSome(database, SESSION_PREFIX, 1)
-  const strayMembers = database.get(MEMBERS_KEY)
-  if (stray !== undefined || straySession !== undefined || strayMembers !== undefined) {
-    throw new StoreError('QUORATE_CORRUPTION', 'the database has data but no state record')
-  }
-  return {
-    appliedIndex: 0,
-    appliedTerm: 0,
-    conf: initialConf,
-    evictedThrough: 0,
-    touches: 0,
-    sessions: 0,
-  }
-}
-
-/** The members, which are written with the first state record; undefined in a new database. */
-function loadMembers(database: Database, state: StateRecord): Uint8Array | undefined {
-  const members = database.get(MEMBERS_KEY)
-  if (members === undefined && state.appliedIndex > 0) {
-    throw new StoreError('QUORATE_CORRUPTION', 'the database has a state record but no members')
-  }
-  return members
-}
-
-/** The sessions in the order of their touches: as many as the state record says, none newer than it. */
-async function loadSessions(database: Database, state: StateRecord): Promise<Session[]> {
-  const records = await readSome(database, SESSION_PREFIX, Number.POSITIVE_INFINITY)
-  const sessions = records.map(([key, bytes]) =>
-    decodeSessionRecord(asBuffer(key).toString('latin1', 1), asBuffer(bytes)),
-  )
-  const isAhead = ({ touch, lastActive }: Session) =>
-    touch > state.touches || lastActive > state.appliedIndex
-  if (sessions.length !== state.sessions || sessions.some(isAhead)) {
-    throw new StoreError('QUORATE_CORRUPTION', 'the session records do not fit the state record')
-  }
-  return sessions.sort((a, b) => a.touch - b.touch)
-}
-
-async function readSome(
-  database: Database,
-  prefix: number,
-  maxEntries: number,
-): Promise<(readonly [Uint8Array, Uint8Array])[]> {
-  const snapshot = database.snapshot()
-  const cursor = snapshot.cursor({ range: prefixRange(prefix), reverse: false })
-  try {
-    const found: (readonly [Uint8Array, Uint8Array])[] = []
-    while (found.length < maxEntries) {
-      const some = await cursor.next(Math.min(LOAD_ENTRIES, maxEntries - found.length), LOAD_BYTES)
-      if (some.length === 0) break
-      found.push(...some)
+    if (reached.index > this.#applied.index) {
+      this.#applied = reached
+      this.#configuration = configuration
     }
-    return found
-  } finally {
-    await cursor.close()
-    await snapshot.close()
+    this.#batch.restart(this.#database.batch(), this.#digest)
+    this.#pins.settle(reached.index, () => this.#database.snapshot())
   }
+}
+
+/** Whether opening the database again would not help. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof InvariantError) return true
+  return error instanceof StoreError && FINAL_CODES.includes(error.code)
+}
+
+function sessionsOf({ state, sessions }: LoadedState, options: MachineOptions): SessionTable {
+  const { evictedThrough, touches } = state
+  return new SessionTable(options.maxSessions, evictedThrough, touches, sessions)
 }

@@ -1,12 +1,12 @@
 /**
  * The one record that says which state the database holds; written in the same batch as every effect (trap T-37).
  *
- *   u8 version = 1 | u8 autoLeave | u16 voters | u16 votersOutgoing | u16 learners | u16 learnersNext
- *   | u64 appliedIndex | u64 appliedTerm | u64 evictedThrough | u64 touches | u32 sessions | u64 node *
- *   | u32 CRC-32 of all before
+ *   u8 version = 2 | u8 autoLeave | u16 voters | u16 votersOutgoing | u16 learners | u16 learnersNext
+ *   | u64 appliedIndex | u64 appliedTerm | u64 evictedThrough | u64 touches | u32 sessions
+ *   | 8 bytes digest | u64 node * | u32 CRC-32 of all before
  *
  * Little-endian; the nodes in the order of the four counts. `evictedThrough`, `touches` and `sessions` belong to the
- * session table (sessions.ts).
+ * session table (sessions.ts), the digest to state-digest.ts. Version 1 had no digest and was never released.
  */
 import { crc32 } from 'node:zlib'
 import { readU64, writeU64 } from '../base/bytes.js'
@@ -24,10 +24,14 @@ export interface StateRecord {
   readonly touches: number
   /** How many session records there are: one that is lost would let a request be applied twice. */
   readonly sessions: number
+  /** Of everything that the entries up to here did: 16 hex digits (state-digest.ts). */
+  readonly digest: string
 }
 
-const VERSION = 1
-const HEADER_BYTES = 46
+const VERSION = 2
+const HEADER_BYTES = 54
+const DIGEST_AT = 46
+const DIGEST_BYTES = 8
 
 /** The record's bytes, in memory of their own. */
 export function encodeStateRecord(record: StateRecord): Buffer {
@@ -45,6 +49,7 @@ export function encodeStateRecord(record: StateRecord): Buffer {
   writeU64(bytes, record.evictedThrough, 26)
   writeU64(bytes, record.touches, 34)
   bytes.writeUInt32LE(record.sessions, 42)
+  bytes.write(record.digest, DIGEST_AT, DIGEST_BYTES, 'hex')
   nodes.forEach((node, i) => {
     writeU64(bytes, node, HEADER_BYTES + 8 * i)
   })
@@ -75,6 +80,7 @@ export function decodeStateRecord(bytes: Buffer): StateRecord {
     evictedThrough: u64(26),
     touches: u64(34),
     sessions: bytes.readUInt32LE(42),
+    digest: bytes.toString('hex', DIGEST_AT, DIGEST_AT + DIGEST_BYTES),
     conf: {
       voters: group(0),
       votersOutgoing: group(1),

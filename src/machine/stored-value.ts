@@ -43,11 +43,13 @@ function step(crc: number, byte: number): number {
   return (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff]!
 }
 
-/** Writes the header of an inline value; `checksum` is CRC-32 of key and value. */
-export function writeValueHeader(target: Buffer, checksum: number, revision: LogIndex): void {
+/** Writes the header of an inline value and returns its checksum; `checksum` is CRC-32 of key and value. */
+export function writeValueHeader(target: Buffer, checksum: number, revision: LogIndex): number {
+  const seal = sealed(checksum, INLINE, revision)
   target[0] = INLINE
-  target.writeUInt32LE(sealed(checksum, INLINE, revision), 1)
+  target.writeUInt32LE(seal, 1)
   target.writeUIntLE(revision, 5, 6)
+  return seal
 }
 
 /**

@@ -85,7 +85,7 @@ export class TestHost {
 
   open(
     options: MachineOptions = OPTIONS,
-    databases: Databases = this.databases,
+    databases: Pick<Databases, 'open'> = this.databases,
   ): Promise<StateMachine> {
     return this.run(StateMachine.open(databases, 'state', options))
   }

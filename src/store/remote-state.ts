@@ -1,0 +1,90 @@
+/**
+ * The state of a running member, fetched by a client for a backup: chunk by chunk, each checked against the manifest,
+ * and only those that are wanted.
+ */
+import { StoreError } from '../base/errors.js'
+import type { BackupSource } from '../snapshot/backup.js'
+import { abortedBy, type ChunkVisitor } from '../snapshot/image.js'
+import type { ClientConnection } from '../transport/client.js'
+import {
+  asBackupBegun,
+  asBackupPiece,
+  type BackupCall,
+  type BackupLevel,
+} from '../wire/backup-call.js'
+import { DecodeError } from '../wire/command.js'
+import { decodeManifest, type ImageManifest } from '../wire/image.js'
+
+/** A state for which the member reads everything once before it answers. */
+const BEGIN_MS = 3_600_000
+const PIECE_MS = 60_000
+const WHOLE_BYTES_MAX = 512 * 1024 * 1024
+const NO_KEY = new Uint8Array(0)
+
+/** What a running member holds for this client until `scan` ends. */
+export class RemoteState implements BackupSource {
+  readonly #connection: ClientConnection
+  readonly #level: BackupLevel
+  readonly #timeoutMs: number
+
+  /** @param timeoutMs how long the member may take to reach a state of `level` */
+  constructor(connection: ClientConnection, level: BackupLevel, timeoutMs: number) {
+    this.#connection = connection
+    this.#level = level
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** @throws {StoreError} the member's own; QUORATE_ABORTED; QUORATE_NETWORK, QUORATE_TIMEOUT */
+  async scan(visit: ChunkVisitor, signal?: AbortSignal): Promise<ImageManifest> {
+    const begin = { type: 'begin', level: this.#level, timeoutMs: this.#timeoutMs } as const
+    const begun = await this.#call(begin, BEGIN_MS)
+    const { id, manifestBytes } = understood(() => asBackupBegun(begun))
+    try {
+      const bytes = await this.#fetch(id, NO_KEY, manifestBytes, signal)
+      const manifest = understood(() => decodeManifest(bytes))
+      for (const chunk of manifest.chunks) {
+        await visit(chunk, () => this.#fetch(id, chunk.firstKey, chunk.bytes, signal))
+      }
+      return manifest
+    } finally {
+      await this.#call({ type: 'end', id }, PIECE_MS)
+    }
+  }
+
+  async #fetch(
+    id: number,
+    firstKey: Uint8Array,
+    bytes: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Buffer> {
+    if (bytes > WHOLE_BYTES_MAX) throw misfit()
+    const whole = Buffer.allocUnsafe(bytes)
+    for (let offset = 0; offset < bytes; ) {
+      if (signal?.aborted === true) throw abortedBy(signal)
+      const call = { type: 'piece', id, firstKey, offset } as const
+      const answer = await this.#call(call, PIECE_MS)
+      const piece = understood(() => asBackupPiece(answer))
+      if (piece.wholeBytes !== bytes || offset + piece.bytes.length > bytes) throw misfit()
+      whole.set(piece.bytes, offset)
+      offset += piece.bytes.length
+    }
+    return whole
+  }
+
+  #call(call: BackupCall, timeoutMs: number): Promise<unknown> {
+    return this.#connection.call('backup', call, timeoutMs)
+  }
+}
+
+function understood<T>(decode: () => T): T {
+  try {
+    return decode()
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause
+    throw new StoreError('QUORATE_FORMAT', `the member's answer: ${cause.message}`, { cause })
+  }
+}
+
+function misfit(): StoreError {
+  return new StoreError('QUORATE_FORMAT', 'the member sends another state than it announced')
+}
