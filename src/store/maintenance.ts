@@ -1,0 +1,143 @@
+/** Backups as users ask for them: making one of an open Store, looking at one, and restoring it. */
+import type { Env } from '../env/env.js'
+import type { Backend, ReadLevel } from '../member/backend.js'
+import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
+import { foundCluster, imageAlone } from '../member/new-cluster.js'
+import {
+  type BackupProgress,
+  type BackupResult,
+  openBackup,
+  verifyBackup,
+} from '../snapshot/backup.js'
+import { abortedBy } from '../snapshot/image.js'
+import type { CallOptions } from './access.js'
+import {
+  READ_LEVELS,
+  refuseUnknown,
+  requireOneOf,
+  requireTimeout,
+  type StoreSettings,
+} from './open-options.js'
+
+/** What a long piece of maintenance takes. */
+export interface MaintenanceOptions {
+  /** Ends it with QUORATE_ABORTED. */
+  readonly signal?: AbortSignal
+  /** Called after each chunk, about a MiB. */
+  readonly onProgress?: (progress: BackupProgress) => void
+}
+
+/** Options of `backup`. `timeoutMs` is how long it may take until the state to be backed up is reached. */
+export interface BackupOptions extends MaintenanceOptions, CallOptions {
+  /** The folder of an earlier backup: chunks that have not changed since are shared with it (hard links). */
+  readonly since?: string
+  /**
+   * `strong` (the default): the backup holds everything acknowledged before the call, and needs a majority. `eventual`:
+   * what this member has applied.
+   */
+  readonly consistency?: ReadLevel
+}
+
+/** Options of `restore`. */
+export interface RestoreOptions extends MaintenanceOptions {
+  /** The name of the only member; default `a`. */
+  readonly id?: string
+}
+
+/** A folder that was restored. */
+export interface RestoredStore {
+  /** Of the new cluster. */
+  readonly clusterId: string
+  readonly id: string
+  /** It goes on after this entry. */
+  readonly index: number
+}
+
+/** A backup that was verified. */
+export interface VerifiedBackup {
+  /** The cluster that it was taken from. */
+  readonly clusterId: string
+  /** It holds exactly the entries up to here. */
+  readonly index: number
+  readonly term: number
+  /** Records, those of sessions and of the members included. */
+  readonly entries: number
+  readonly chunks: number
+  readonly bytes: number
+}
+
+const MAINTENANCE_OPTIONS = ['signal', 'onProgress']
+const BACKUP_OPTIONS = [...MAINTENANCE_OPTIONS, 'timeoutMs', 'since', 'consistency']
+
+/** What `Store.backup` does. */
+export async function backup(
+  backend: Backend,
+  settings: StoreSettings,
+  dest: string,
+  options: BackupOptions,
+): Promise<BackupResult> {
+  requirePath('dest', dest)
+  refuseUnknown('backup', options, BACKUP_OPTIONS)
+  const { since, consistency = 'strong', timeoutMs = settings.timeoutMs } = options
+  if (since !== undefined) requirePath('since', since)
+  const level = requireOneOf('consistency', consistency, READ_LEVELS)
+  const { signal, onProgress } = checked(options)
+  const deadline = backend.now() + requireTimeout(timeoutMs)
+  const request = { level, minIndex: 0, deadline, signal }
+  return backend.backup(dest, { since, signal, onProgress }, request)
+}
+
+/** What `Store.verify` does, in a given world. */
+export async function verify(
+  { disk }: Pick<Env, 'disk'>,
+  src: string,
+  options: MaintenanceOptions,
+): Promise<VerifiedBackup> {
+  requirePath('src', src)
+  refuseUnknown('verify', options, MAINTENANCE_OPTIONS)
+  const manifest = await verifyBackup(disk, src, checked(options))
+  const { clusterId, index, term, entries, bytes } = manifest
+  return { clusterId, index, term, entries, bytes, chunks: manifest.chunks.length }
+}
+
+/** What `Store.restore` does, in a given world. */
+export async function restore(
+  env: Env,
+  src: string,
+  dir: string,
+  options: RestoreOptions,
+): Promise<RestoredStore> {
+  requirePath('src', src)
+  requirePath('dir', dir)
+  refuseUnknown('restore', options, [...MAINTENANCE_OPTIONS, 'id'])
+  const { id = 'a' } = options
+  if (!MEMBER_ID_PATTERN.test(id)) throw new TypeError(`'${id}' is no member's name`)
+  const { signal, onProgress } = checked(options)
+  const { manifest, chunks } = await openBackup(env.disk, src)
+  let [count, bytes] = [0, 0]
+  const source = imageAlone(manifest, async (chunk) => {
+    if (signal?.aborted === true) throw abortedBy(signal)
+    const content = await chunks.read(chunk)
+    count++
+    bytes += chunk.bytes
+    onProgress?.({ chunks: count, bytes })
+    return content
+  })
+  const { clusterId, index } = await foundCluster(env, dir, id, source)
+  return { clusterId, id, index }
+}
+
+function checked({ signal, onProgress }: MaintenanceOptions): MaintenanceOptions {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError('signal is an AbortSignal')
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new TypeError('onProgress is a function')
+  }
+  return { ...(signal && { signal }), ...(onProgress && { onProgress }) }
+}
+
+function requirePath(name: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '')
+    throw new TypeError(`${name} is the path of a folder`)
+}
