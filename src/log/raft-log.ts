@@ -46,6 +46,11 @@ export interface LogOptions {
   readonly maxWriteBytes: number
   /** Of the newest entries, recovery gives back those that fit in here. */
   readonly tailBytes: number
+  /**
+   * Free space that a new segment must leave to others; below it appends wait rather than begin one. Absent: nothing
+   * is left, and a full disk fails appends.
+   */
+  readonly reserveBytes?: number
 }
 
 /** What a log held when it was opened. */
@@ -84,9 +89,13 @@ export interface LogStatus {
   readonly writeMsMax: number
   /** `noSpace`: the disk was too full to prepare the next segment; the present one still takes writes. */
   readonly nextSegment: 'none' | 'preparing' | 'noSpace'
+  /** Appends wait because the present segment is full and the disk has no room for the next. */
+  readonly isWaiting: boolean
 }
 
 const GROUP_ENTRIES_MAX = 4_096
+/** How often a log that waits for space looks for it. */
+const LOOK_FOR_SPACE_MS = 500
 const NEW_LOG: LogState = {
   hardState: { term: 0, vote: NONE, commit: 0 },
   previous: { term: 0, index: 0 },
@@ -116,6 +125,7 @@ type Task = AppendTask | CompactTask
 export class RaftLog {
   readonly recovered: RecoveredLog
   readonly #dir: string
+  readonly #time: Time
   readonly #maxWriteBytes: number
   readonly #chain: SegmentChain
   readonly #index: EntryIndex
@@ -128,17 +138,21 @@ export class RaftLog {
   #running: Promise<void> | undefined
   #removing: Promise<void> = Promise.resolve()
   #failed: StoreError | undefined
+  /** Ends the wait for space that is under way. */
+  #endWait: (() => void) | undefined
+  #mayWait: boolean
   #closing: Promise<void> | undefined
 
   private constructor(
-    dir: string,
-    maxWriteBytes: number,
+    { dir, time, options }: LogPlace,
     chain: SegmentChain,
     index: EntryIndex,
     recovered: RecoveredLog,
   ) {
     this.#dir = dir
-    this.#maxWriteBytes = maxWriteBytes
+    this.#time = time
+    this.#maxWriteBytes = options.maxWriteBytes
+    this.#mayWait = options.reserveBytes !== undefined
     this.#chain = chain
     this.#index = index
     this.#hardState = recovered.hardState
@@ -178,7 +192,7 @@ export class RaftLog {
         tail: await readTail(chain, index, options.tailBytes),
         tornBytes: found?.tornBytes ?? 0,
       }
-      return new RaftLog(dir, options.maxWriteBytes, chain, index, recovered)
+      return new RaftLog(place, chain, index, recovered)
     } catch (error) {
       throw error instanceof StoreError ? error : storageError(dir, error, 'none')
     }
@@ -192,6 +206,7 @@ export class RaftLog {
   /**
    * Appends in the order of the calls; settles in that order, when the entries, term and vote are durable. A
    * write that only moves the commit hint settles at once and reaches the disk with the next write or at close.
+   * While the disk has no room for the next segment, appends wait: nothing is begun that cannot be finished.
    *
    * @throws {RangeError} when an entry's data is beyond ENTRY_DATA_BYTES_MAX; the log goes on.
    * @throws {StoreError} QUORATE_NO_SPACE or QUORATE_LOG_FAILED, for this and every later call.
@@ -251,16 +266,29 @@ export class RaftLog {
       lastIndex: this.#index.lastIndex,
       ...counters,
       nextSegment: spareState,
+      isWaiting: this.#endWait !== undefined,
     }
   }
 
-  /** Completes what was appended, then ends; later calls are a QUORATE_NOT_OPEN. */
+  /** Tries again to prepare the next segment, for which there was no space. */
+  prepareNext(): void {
+    if (this.#failed === undefined && this.#closing === undefined) this.#chain.prepareAgain()
+  }
+
+  /** From now on nothing waits for space: what does, or would have to, fails with QUORATE_NO_SPACE. */
+  stopWaiting(): void {
+    this.#mayWait = false
+    this.#endWait?.()
+  }
+
+  /** Completes what was appended unless it waits for space, then ends; later calls are a QUORATE_NOT_OPEN. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
   async #close(): Promise<void> {
+    this.stopWaiting()
     await this.#running
     await this.#removing
     try {
@@ -281,7 +309,9 @@ export class RaftLog {
       return Promise.reject(new StoreError('QUORATE_NOT_OPEN', 'the log is closed'))
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push(task({ resolve, reject }))
+      const added = task({ resolve, reject })
+      this.#queue.push(added)
+      if (added.type === 'compact') this.#endWait?.()
       this.#running ??= this.#run()
     })
   }
@@ -293,6 +323,11 @@ export class RaftLog {
     while (this.#queue.length > 0 && this.#failed === undefined) {
       const group = this.#takeGroup()
       try {
+        if (!(await this.#hasRoomFor(group))) {
+          this.#queue.unshift(...group)
+          await this.#makeSpace()
+          continue
+        }
         await this.#carryOut(group)
         if (this.#failed !== undefined) throw this.#failed
         for (const task of group) task.resolve()
@@ -302,6 +337,47 @@ export class RaftLog {
       }
     }
     this.#running = undefined
+  }
+
+  async #hasRoomFor(group: readonly Task[]): Promise<boolean> {
+    let bytes = 0
+    for (const task of group) if (task.type === 'append') bytes += task.bytes
+    if (bytes === 0 && this.#chain.hasRoomForState) return true
+    return this.#chain.makeRoom(bytes)
+  }
+
+  /** A compaction that waits goes first; without one the log waits for the disk. @throws {StoreError} */
+  async #makeSpace(): Promise<void> {
+    const at = this.#queue.findIndex((task) => this.#mayOvertake(task))
+    const [compaction] = at === -1 ? [] : this.#queue.splice(at, 1)
+    if (compaction?.type === 'compact') {
+      try {
+        await this.#compact(compaction.previous)
+        compaction.resolve()
+      } catch (error) {
+        compaction.reject(this.#fail(error))
+      }
+      await this.#removing
+      return
+    }
+    if (!this.#mayWait) {
+      this.#fail(new StoreError('QUORATE_NO_SPACE', 'nothing was written: the disk is full'))
+      return
+    }
+    await new Promise<void>((resolve) => {
+      const timer = this.#time.after(LOOK_FOR_SPACE_MS, resolve)
+      this.#endWait = () => {
+        this.#time.cancel(timer)
+        resolve()
+      }
+    })
+    this.#endWait = undefined
+  }
+
+  /** Whether `task` lets go of entries that are in the log already: then what is appended after them is the same. */
+  #mayOvertake(task: Task): boolean {
+    if (task.type === 'append' || !this.#chain.hasRoomForState) return false
+    return this.#index.termAt(task.previous.index) === task.previous.term
   }
 
   /** One compaction, or the appends that go into the next write together. */
@@ -393,7 +469,7 @@ export class RaftLog {
 
   /** Poisons the log: the first failure stands, and whatever waits is refused (trap T-31). */
   #fail(error: unknown): StoreError {
-    this.#failed ??= storageError(this.#dir, error, 'unknown')
+    this.#failed ??= error instanceof StoreError ? error : storageError(this.#dir, error, 'unknown')
     for (const task of this.#queue.splice(0)) task.reject(this.#refusal(this.#failed))
     return this.#failed
   }

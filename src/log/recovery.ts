@@ -20,6 +20,7 @@ import {
   brokenPath,
   brokenSegment,
   corruption,
+  isNoSpace,
   isSpareName,
   parseSegmentName,
   type Segment,
@@ -153,7 +154,11 @@ async function replaySegment(
     check: 0n,
   }
   await withFile(disk, name.path, 'read', async (file) => {
-    const scan = new SegmentScan(file, await file.size(), name.number)
+    const size = await file.size()
+    if (size < header.capacity) {
+      throw corruption(name.path, size, `it was cut short: it has ${header.capacity} bytes`)
+    }
+    const scan = new SegmentScan(file, size, name.number)
     while (segment.end !== next?.previousEnd) {
       const found = await scan.batchAt(segment.end, segment.batch)
       if (found === undefined) break
@@ -211,6 +216,7 @@ async function settleNewest(disk: Disk, dir: string, newest: FoundSegment): Prom
   })
 }
 
+/** Copies torn bytes for inspection. On a full disk there is no copy: nothing of it was ever acknowledged. */
 async function keepBroken(
   disk: Disk,
   source: DiskFile,
@@ -219,13 +225,18 @@ async function keepBroken(
   end: number,
 ): Promise<void> {
   await removeIfPresent(disk, path)
-  await withFile(disk, path, 'create', async (target) => {
-    for (let at = start; at < end; at += COPY_BYTES) {
-      const bytes = Buffer.alloc(Math.min(COPY_BYTES, end - at))
-      await source.read(bytes, at)
-      await target.writeDurable([bytes], at - start)
-    }
-  })
+  try {
+    await withFile(disk, path, 'create', async (target) => {
+      for (let at = start; at < end; at += COPY_BYTES) {
+        const bytes = Buffer.alloc(Math.min(COPY_BYTES, end - at))
+        await source.read(bytes, at)
+        await target.writeDurable([bytes], at - start)
+      }
+    })
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    await removeIfPresent(disk, path)
+  }
 }
 
 async function overwriteWithZeros(file: DiskFile, start: number, end: number): Promise<void> {

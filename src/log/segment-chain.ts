@@ -2,7 +2,7 @@
  * The files of the log: batches are written to the newest segment, a new one is begun when it is full, old
  * ones are removed. One `write` at a time; the owner sees to it.
  *
- * A segment is complete (header and first batch durable) before it gets its name, and the name is durable
+ * A segment is complete (length, header and first batch durable) before it gets its name, and the name is durable
  * before anything in it counts. Its header says where its predecessor ends, so nothing needs to be written
  * to a segment that is left (trap T-34).
  */
@@ -23,7 +23,7 @@ import type { EntryIndex } from './entry-index.js'
 import type { LogIdentity, LogOptions } from './raft-log.js'
 import { takeCompacted } from './recovery.js'
 import { brokenSegment, isNoSpace, type Segment, segmentPath, sparePath } from './segment.js'
-import { SpareSegment } from './spare-segment.js'
+import { type SparePlan, SpareSegment } from './spare-segment.js'
 
 /** The first segment: written with its zeros in one go, so that a new log is there within milliseconds. */
 const FIRST_SEGMENT_BYTES = 262_144
@@ -33,7 +33,14 @@ const SEGMENT_GROWTH = 4
 const PREPARE_FROM = 0.4
 const PREPARE_UNTIL = 0.8
 
-const OPENING_BATCH_BYTES = STATE_FRAME_BYTES + COMMIT_FRAME_BYTES
+/** A batch that holds a state and no entries: the first of each segment, votes, compaction points. */
+const STATE_BATCH_BYTES = STATE_FRAME_BYTES + COMMIT_FRAME_BYTES
+/** Entries leave so much of a segment to compaction points, which make room when nothing else can be written. */
+const KEPT_BYTES = 2 * STATE_BATCH_BYTES
+/** With so many times its size free, a segment is begun before it is filled. */
+const AMPLE = 2
+/** How long after the disk was full the next segment is tried again. */
+const RETRY_MS = 1_000
 
 /** Where a log lives and what its files are like. */
 export interface LogPlace {
@@ -70,6 +77,7 @@ export class SegmentChain {
   #file: DiskFile
   #spare: SpareSegment | undefined
   #spareState: 'none' | 'preparing' | 'noSpace' = 'none'
+  #noSpaceAt = 0
   /** Preparing failed for another reason than a full disk: reported by the next write. */
   #spareError: unknown
 
@@ -126,6 +134,29 @@ export class SegmentChain {
   }
 
   /**
+   * Whether entries whose frames take `entryBytes` can be written without meeting a full disk; prepares the next
+   * segment when they need it. False: wait, and compact meanwhile.
+   */
+  async makeRoom(entryBytes: number): Promise<boolean> {
+    if (this.#spareError !== undefined) throw this.#spareError
+    const bytes = entryBytes + STATE_BATCH_BYTES + KEPT_BYTES
+    if (this.#newest.end + bytes <= this.#newest.capacity) return true
+    const capacity = SEGMENT_HEADER_BYTES + STATE_BATCH_BYTES + bytes
+    const planned = Math.max(capacity, this.#spare?.capacity ?? this.#nextCapacity)
+    const { disk, dir, options } = this.#place
+    const free = await disk.freeBytes(dir)
+    if (free >= AMPLE * planned + (options.reserveBytes ?? 0)) return true
+    const isReady = await this.#ensureSpare().complete(capacity)
+    if (this.#spareError !== undefined) throw this.#spareError
+    return isReady
+  }
+
+  /** Whether a vote or a compaction point can be written into the present segment. */
+  get hasRoomForState(): boolean {
+    return this.#newest.end + STATE_BATCH_BYTES <= this.#newest.capacity
+  }
+
+  /**
    * Writes `state` and `entries` (whose frames take `entryBytes`) as one batch, durably. `before` is the log as
    * it stands without this batch: a new segment begins with it.
    */
@@ -137,7 +168,10 @@ export class SegmentChain {
   ): Promise<WrittenBatch> {
     if (this.#spareError !== undefined) throw this.#spareError
     const bytes = batchBytes(state, entryBytes)
-    if (this.#newest.end + bytes > this.#newest.capacity) await this.#beginNext(before, bytes)
+    const kept = entries.length > 0 ? KEPT_BYTES : 0
+    if (this.#newest.end + bytes + kept > this.#newest.capacity) {
+      await this.#beginNext(before, bytes + kept)
+    }
     const newest = this.#newest
     const { number, batch, end } = newest
     const encoded = this.#encoder.encode({ segment: number, batch, position: end }, state, entries)
@@ -189,6 +223,12 @@ export class SegmentChain {
     if (this.#spareState === 'noSpace') this.#spareState = 'none'
   }
 
+  /** Tries again to prepare the next segment, for which there was no space. */
+  prepareAgain(): void {
+    if (this.#spareState === 'noSpace') this.#spareState = 'none'
+    this.#prepareNext()
+  }
+
   async close(): Promise<void> {
     await this.#spare?.discard()
     await this.#file.close()
@@ -213,15 +253,15 @@ export class SegmentChain {
     const { disk, dir } = this.#place
     const spare = this.#spare
     const planned = spare?.capacity ?? this.#nextCapacity
-    const capacity = Math.max(planned, SEGMENT_HEADER_BYTES + OPENING_BATCH_BYTES + bytes)
+    const capacity = Math.max(planned, SEGMENT_HEADER_BYTES + STATE_BATCH_BYTES + bytes)
     let file = await spare?.take()
     if (this.#spareError !== undefined) throw this.#spareError
     this.#spare = undefined
     this.#spareState = 'none'
     if (file === undefined) {
       file = await disk.open(sparePath(dir, this.#newest.number + 1), 'create')
-      await file.truncate(capacity)
     }
+    if ((await file.size()) < capacity) await file.truncate(capacity)
     const segment = await beginSegment(this.#place, this.#encoder, file, {
       before: this.#newest,
       capacity,
@@ -230,7 +270,7 @@ export class SegmentChain {
     const left = this.#file
     this.#segments.push(segment)
     this.#file = file
-    this.counters.fsyncs += 2
+    this.counters.fsyncs += 3
     await left.close()
   }
 
@@ -240,20 +280,25 @@ export class SegmentChain {
 
   /** Keeps the preparation of the next segment in step with the filling of this one. */
   #prepareNext(): void {
-    const { end, capacity, number } = this.#newest
+    const { end, capacity } = this.#newest
     const share = (end / capacity - PREPARE_FROM) / (PREPARE_UNTIL - PREPARE_FROM)
-    if (share <= 0 || this.#spareState === 'noSpace') return
-    if (this.#spare === undefined) {
-      const { disk, dir } = this.#place
-      this.#spareState = 'preparing'
-      this.#spare = new SpareSegment(
-        disk,
-        sparePath(dir, number + 1),
-        this.#nextCapacity,
-        (error) => this.#spareFailed(error),
-      )
+    const isTooEarly = this.#place.time.now() - this.#noSpaceAt < RETRY_MS
+    if (share <= 0 || (this.#spareState === 'noSpace' && isTooEarly)) return
+    const spare = this.#ensureSpare()
+    spare.fillTo(share * spare.capacity)
+  }
+
+  #ensureSpare(): SpareSegment {
+    const { disk, dir, options } = this.#place
+    if (this.#spare !== undefined) return this.#spare
+    this.#spareState = 'preparing'
+    const plan: SparePlan = {
+      path: sparePath(dir, this.#newest.number + 1),
+      capacity: this.#nextCapacity,
+      reserveBytes: options.reserveBytes ?? 0,
     }
-    this.#spare.fillTo(share * this.#spare.capacity)
+    this.#spare = new SpareSegment(disk, plan, (error) => this.#spareFailed(error))
+    return this.#spare
   }
 
   /** A full disk is no failure yet: the present segment has its space. Anything else is: trap T-31. */
@@ -263,6 +308,7 @@ export class SegmentChain {
       return
     }
     this.#spareState = 'noSpace'
+    this.#noSpaceAt = this.#place.time.now()
     this.#spare = undefined
   }
 
@@ -308,6 +354,8 @@ async function beginSegment(
   const end = position + batch.bytes
   const zeros = before === undefined ? [Buffer.alloc(capacity - end)] : []
   await file.writeDurable([header, ...batch.parts, ...zeros], 0)
+  // Its length, too: from now on a file that is shorter was cut by somebody.
+  await file.sync()
   const path = segmentPath(dir, number, firstIndex)
   await disk.rename(sparePath(dir, number), path)
   await disk.syncDir(dir)

@@ -3,7 +3,8 @@
  * new space and no metadata, so they are faster and cannot meet a full disk.
  *
  * It is filled as the log grows rather than at once, so that it never competes with commits, and stands
- * outside the log until it is renamed: a failure here is a failure only when it is told so.
+ * outside the log until it is renamed: a failure here is a failure only when it is told so. It is not begun, nor
+ * extended, when less than the reserve would be left to others.
  */
 import type { Disk, DiskFile } from '../env/disk.js'
 import { isNoSpace } from './segment.js'
@@ -11,13 +12,25 @@ import { isNoSpace } from './segment.js'
 const CHUNK_BYTES = 1_048_576
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
 
+/** What a spare segment is to be. */
+export interface SparePlan {
+  readonly path: string
+  /** Planned bytes. */
+  readonly capacity: number
+  /** Free space that must be left when it is there. */
+  readonly reserveBytes: number
+}
+
 /** One file in preparation. */
 export class SpareSegment {
   readonly path: string
-  readonly capacity: number
   readonly #disk: Disk
+  readonly #reserveBytes: number
   readonly #onFailure: (error: unknown) => void
+  #capacity: number
   #file: DiskFile | undefined
+  /** The length that the file was given. */
+  #length = 0
   #filled = 0
   #wanted = 0
   #filling: Promise<void> | undefined
@@ -25,16 +38,21 @@ export class SpareSegment {
   #hasFailed = false
 
   /** `onFailure` is called at most once; the file is of no use afterwards. A full disk also removes it. */
-  constructor(disk: Disk, path: string, capacity: number, onFailure: (error: unknown) => void) {
+  constructor(disk: Disk, plan: SparePlan, onFailure: (error: unknown) => void) {
     this.#disk = disk
-    this.path = path
-    this.capacity = capacity
+    this.path = plan.path
+    this.#capacity = plan.capacity
+    this.#reserveBytes = plan.reserveBytes
     this.#onFailure = onFailure
+  }
+
+  get capacity(): number {
+    return this.#capacity
   }
 
   /** Fills the file up to `bytes` in the background, one chunk at a time. */
   fillTo(bytes: number): void {
-    this.#wanted = Math.max(this.#wanted, Math.min(bytes, this.capacity))
+    this.#wanted = Math.max(this.#wanted, Math.min(bytes, this.#capacity))
     if (
       this.#filling !== undefined ||
       this.#isTaken ||
@@ -43,6 +61,14 @@ export class SpareSegment {
     )
       return
     this.#filling = this.#fill()
+  }
+
+  /** Fills all of the file, for a segment of at least `bytes`; false when that failed. */
+  async complete(bytes: number): Promise<boolean> {
+    this.#capacity = Math.max(this.#capacity, bytes)
+    this.fillTo(this.#capacity)
+    await this.#filling
+    return !this.#hasFailed
   }
 
   /** Ends the preparation and gives the file, as far as it is filled; `undefined` when there is none. */
@@ -68,13 +94,10 @@ export class SpareSegment {
 
   async #fill(): Promise<void> {
     try {
-      if (this.#file === undefined) {
-        this.#file = await this.#disk.open(this.path, 'create')
-        await this.#file.truncate(this.capacity)
-      }
       while (this.#filled < this.#wanted && !this.#isTaken) {
-        const chunk = ZEROS.subarray(0, Math.min(CHUNK_BYTES, this.capacity - this.#filled))
-        await this.#file.writeDurable([chunk], this.#filled)
+        const file = await this.#atFullLength()
+        const chunk = ZEROS.subarray(0, Math.min(CHUNK_BYTES, this.#capacity - this.#filled))
+        await file.writeDurable([chunk], this.#filled)
         this.#filled += chunk.length
       }
     } catch (error) {
@@ -82,6 +105,17 @@ export class SpareSegment {
     } finally {
       this.#filling = undefined
     }
+  }
+
+  async #atFullLength(): Promise<DiskFile> {
+    if (this.#file !== undefined && this.#length === this.#capacity) return this.#file
+    const capacity = this.#capacity
+    const free = await this.#disk.freeBytes(folderOf(this.path))
+    if (free < capacity - this.#length + this.#reserveBytes) throw noSpaceLeft(this.path, free)
+    this.#file ??= await this.#disk.open(this.path, 'create')
+    await this.#file.truncate(capacity)
+    this.#length = capacity
+    return this.#file
   }
 
   /** Never rejects: one failure or the other is told. */
@@ -102,4 +136,14 @@ export class SpareSegment {
     await this.#disk.remove(this.path)
     this.#file = undefined
   }
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'))
+}
+
+/** What the system would say if all of it were asked for. */
+function noSpaceLeft(path: string, free: number): Error {
+  const message = `ENOSPC: ${free} bytes free are too few to prepare ${path}`
+  return Object.assign(new Error(message), { code: 'ENOSPC' })
 }

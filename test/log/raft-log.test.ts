@@ -329,46 +329,6 @@ test('T-69: the log of another cluster, member or format is refused', async () =
   await assert.rejects(open(IDENTITY), { code: 'QUORATE_FORMAT' })
 })
 
-test('a full disk stops the log with QUORATE_NO_SPACE', async () => {
-  const host = await LogHost.start({})
-  host.disk.capacityBytes = 10_000
-  const fill = async () => {
-    for (let index = 1; index <= 20; index++) await host.append(entries(index, '1', BODY))
-  }
-  await assert.rejects(fill(), isFailure('QUORATE_NO_SPACE', 'ENOSPC'))
-  const { lastIndex } = host.log.status()
-  assert.ok(lastIndex > 3)
-  host.disk.powerCut('none')
-  host.disk.capacityBytes = 1e9
-  assert.equal((await host.open()).recovered.lastIndex, lastIndex)
-})
-
-test('when there is no space for the next segment, the present one is used to its end', async () => {
-  const host = await LogHost.start({ segmentBytes: 16_384 })
-  host.disk.capacityBytes = 20_000
-  for (let index = 1; index <= 14; index++) await host.append(entries(index, '1', BODY))
-  assert.equal(host.log.status().nextSegment, 'noSpace')
-  assert.deepEqual(await host.files('.new'), [])
-  host.disk.capacityBytes = 1e9
-  for (let index = 15; index <= 30; index++) await host.append(entries(index, '1', BODY))
-  assert.notEqual(host.log.status().nextSegment, 'noSpace')
-  assert.equal((await host.entries()).length, 30)
-})
-
-test('once a compaction has made room, the next segment is prepared after all', async () => {
-  const host = await LogHost.start({ segmentBytes: 16_384 })
-  for (let index = 1; index <= 16; index++) await host.append(entries(index, '1', BODY))
-  assert.equal(host.log.status().segments, 2)
-  host.disk.capacityBytes = 40_000
-  for (let index = 17; index <= 26; index++) await host.append(entries(index, '1', BODY))
-  assert.equal(host.log.status().nextSegment, 'noSpace')
-  await host.run(host.log.compactTo(25, 1))
-  await host.append(entries(27, '1', BODY))
-  assert.equal(host.log.status().nextSegment, 'preparing')
-  await host.world.advance(100)
-  assert.equal((await host.files('.new')).length, 1)
-})
-
 test('the next segment is prepared while the present one is filled, and unused ones go', async () => {
   const host = await LogHost.start({ segmentBytes: 16_384 })
   for (let index = 1; index <= 12; index++) await host.append(entries(index, '1', BODY))
