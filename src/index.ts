@@ -2,8 +2,11 @@
 export type { Outcome, StoreErrorCode } from './base/errors.js'
 export { StoreError } from './base/errors.js'
 export type { TlsOptions } from './env/network.js'
-export type { MemberStatus, MemberView, ReadLevel } from './member/backend.js'
+export type { MemberStatus, MemberView, ReadLevel, SnapshotStatus } from './member/backend.js'
+export type { SpaceStatus } from './member/free-space.js'
+export type { Rebuilt } from './member/open-state.js'
 export type { LimitOptions, StorageOptions, TimingOptions } from './member/options.js'
+export type { BackupProgress, BackupResult } from './snapshot/backup.js'
 export type {
   BatchOperation,
   CallOptions,
@@ -13,6 +16,13 @@ export type {
   WriteOptions,
 } from './store/access.js'
 export type { Key, KeyEncoding, ValueEncoding } from './store/encoding.js'
+export type {
+  BackupOptions,
+  MaintenanceOptions,
+  RestoredStore,
+  RestoreOptions,
+  VerifiedBackup,
+} from './store/maintenance.js'
 export type {
   AddOptions,
   ChangeOptions,

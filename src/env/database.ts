@@ -67,4 +67,10 @@ export interface Databases {
    * forgotten first, so that what is left is an exact prefix of the batches (design D2).
    */
   open(dir: string): Promise<Database>
+  /** The names of the folders of databases in the folder `parent`, sorted; none when there is no such folder. */
+  list(parent: string): Promise<string[]>
+  /** Gives the folder of a closed database another name in the same place, durably; `to` must not exist. */
+  rename(from: string, to: string): Promise<void>
+  /** Removes a closed database with its folder, also a damaged one; a missing one is left alone. */
+  remove(dir: string): Promise<void>
 }

@@ -46,6 +46,11 @@ export interface Disk {
   /** The names in a folder, sorted; `undefined` when there is no such folder. */
   list(path: string): Promise<string[] | undefined>
   rename(from: string, to: string): Promise<void>
+  /**
+   * Gives the file `from` a second name; it exists until both are removed. An existing `to` is an EEXIST; a file
+   * system that cannot do it answers EXDEV, EPERM, ENOTSUP or EMLINK.
+   */
+  link(from: string, to: string): Promise<void>
   /** Removes a file; a missing one is an ENOENT. */
   remove(path: string): Promise<void>
   /** Removes a folder with all it holds; a missing one is left alone. */

@@ -11,8 +11,9 @@
  *   3. No iterator is ever sought: classic-level 3.0.0 aborts the process when an empty database is. Ranges are
  *      fixed when an iterator is made.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import type { Dirent } from 'node:fs'
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Iterator as ClassicIterator, ClassicLevel } from 'classic-level'
 import { StoreError } from '../base/errors.js'
@@ -38,6 +39,7 @@ type Level = ClassicLevel<Uint8Array, Uint8Array>
 type LevelIterator = ClassicIterator<Level, Uint8Array, Uint8Array>
 type LevelSnapshot = ReturnType<Level['snapshot']>
 
+const LEVEL_FILE = /^(LOCK|LOG|CURRENT|MANIFEST-\d+|\d+\.(ldb|log|sst))$/
 const LOG_FILE = /^\d{6,}\.log$/
 /** Above every key that is ever stored, so that compacting from here to here flushes and moves nothing else. */
 const BEYOND_ALL_KEYS: Uint8Array = Uint8Array.of(0xff, 0xff)
@@ -61,7 +63,8 @@ export class LevelDatabases implements Databases {
    *   another process has them open.
    */
   async open(dir: string): Promise<Database> {
-    await mkdir(dir, { recursive: true })
+    const created = await mkdir(dir, { recursive: true })
+    if (created !== undefined) await syncParent(created)
     for (const name of await logFiles(dir)) await rm(join(dir, name))
     const level: Level = new ClassicLevel(dir, {
       keyEncoding: 'view',
@@ -75,6 +78,27 @@ export class LevelDatabases implements Databases {
       throw translate(error, dir)
     }
     return new LevelDatabase(level, dir)
+  }
+
+  /** Every folder counts that LevelDB could have begun: it locks before it writes anything else. */
+  async list(parent: string): Promise<string[]> {
+    const names: string[] = []
+    for (const entry of await entriesOf(parent)) {
+      if (!entry.isDirectory()) continue
+      const files = await readdir(join(parent, entry.name))
+      if (files.length === 0 || files.some((file) => LEVEL_FILE.test(file))) names.push(entry.name)
+    }
+    return names.sort()
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await rename(from, to)
+    await syncParent(from)
+  }
+
+  async remove(dir: string): Promise<void> {
+    await rm(dir, { recursive: true, force: true })
+    await syncParent(dir)
   }
 }
 
@@ -110,7 +134,11 @@ class LevelDatabase implements Database {
   }
 
   batch(): DatabaseBatch {
-    return this.#level.batch() as unknown as DatabaseBatch
+    const batch = this.#level.batch() as unknown as DatabaseBatch
+    const write = batch.write.bind(batch)
+    batch.write = () =>
+      write().catch((error: unknown) => Promise.reject(translate(error, this.#dir)))
+    return batch
   }
 
   flush(): Promise<boolean> {
@@ -230,6 +258,24 @@ class LevelCursor implements Cursor {
   }
 }
 
+async function entriesOf(dir: string): Promise<Dirent[]> {
+  try {
+    return await readdir(dir, { withFileTypes: true })
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return []
+    throw error
+  }
+}
+
+async function syncParent(dir: string): Promise<void> {
+  const parent = await open(dirname(dir), 'r')
+  try {
+    await parent.sync()
+  } finally {
+    await parent.close()
+  }
+}
+
 async function logFiles(dir: string): Promise<string[]> {
   return (await readdir(dir)).filter((name) => LOG_FILE.test(name))
 }
@@ -243,7 +289,20 @@ function translate(error: unknown, dir: string): unknown {
   if (codes.includes('LEVEL_LOCKED')) {
     return new StoreError('QUORATE_LOCKED', `LevelDB in ${dir} is open elsewhere`, { cause: error })
   }
+  if (isFullDisk(error)) {
+    return new StoreError('QUORATE_NO_SPACE', `the disk of LevelDB in ${dir} is full`, {
+      cause: error,
+    })
+  }
   return error
+}
+
+/** Whether an error of classic-level means that the disk is full: LevelDB tells it only in words. */
+export function isFullDisk(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return (
+    /No space left on device|Disk quota exceeded/.test(error.message) || isFullDisk(error.cause)
+  )
 }
 
 function codeOf(error: unknown): unknown {

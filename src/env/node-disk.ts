@@ -10,6 +10,7 @@ import { dirname, join, resolve } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { StoreError } from '../base/errors.js'
 import type { Disk, DiskFile, DiskLock, OpenMode } from './disk.js'
+import { isFullDisk } from './level-database.js'
 
 const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
   read: constants.O_RDONLY,
@@ -60,6 +61,10 @@ export class NodeDisk implements Disk {
     return call((done) => fs.rename(from, to, (error) => done(error)))
   }
 
+  link(from: string, to: string): Promise<void> {
+    return call((done) => fs.link(from, to, (error) => done(error)))
+  }
+
   remove(path: string): Promise<void> {
     return call((done) => fs.unlink(path, (error) => done(error)))
   }
@@ -91,13 +96,25 @@ export class NodeDisk implements Disk {
     try {
       await database.open()
     } catch (error) {
+      if (isFullDisk(error)) {
+        throw new StoreError('QUORATE_NO_SPACE', `the disk is too full to lock ${path}`, {
+          cause: error,
+        })
+      }
       if (!(error instanceof Error && isCode(error.cause, 'LEVEL_LOCKED'))) throw error
       throw new StoreError('QUORATE_LOCKED', `${path} is in use by ${await holderOf(path)}`, {
         cause: error,
       })
     }
     const holder = { pid: process.pid, host: hostname(), since: new Date().toISOString() }
-    await fs.promises.writeFile(join(path, HOLDER_FILE), JSON.stringify(holder))
+    try {
+      await fs.promises.writeFile(join(path, HOLDER_FILE), JSON.stringify(holder))
+    } catch (error) {
+      // On a full disk nobody is told who holds the lock, which is all that the file is for.
+      if (isCode(error, 'ENOSPC')) return database
+      await database.close()
+      throw error
+    }
     return database
   }
 }

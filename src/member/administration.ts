@@ -4,7 +4,7 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
-import type { AppliedEntry } from '../machine/state-machine.js'
+import type { AppliedEntry, Configuration } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
 import { type Dropped, NONE, type NodeId, type Proposed } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
@@ -50,13 +50,13 @@ export interface AdministrationPorts {
   isReady(): boolean
   /** Resolves when this member was confirmed as leader and has applied everything committed until then. */
   confirm(deadline: number): Promise<void>
+  /** Whether the disk of `node` has no room for new writes. */
+  isLow(node: NodeId): boolean
 }
 
 /** See the file's comment. */
 export class Administration {
   readonly roster: Roster
-  /** Members that need entries which the log does not hold any more; only a leader knows any. */
-  readonly wantSnapshot: Set<NodeId> = new Set()
   readonly #parts: AdministrationParts
   readonly #ports: AdministrationPorts
   readonly #conditions: Conditions
@@ -126,16 +126,23 @@ export class Administration {
   onApplied(applied: readonly AppliedEntry[]): void {
     let configuration: AppliedEntry['configuration']
     for (const entry of applied) configuration = entry.configuration ?? configuration
-    if (configuration !== undefined) {
-      this.roster.set(configuration)
-      this.#ports.peers()?.setMembers(this.roster)
-    }
+    if (configuration !== undefined) this.#setMembers(configuration)
     this.#desk.onApplied(applied)
+  }
+
+  /** The members are those of a snapshot. */
+  onInstalled(configuration: Configuration): void {
+    this.#setMembers(configuration)
+    this.#conditions.look()
+  }
+
+  #setMembers(configuration: Configuration): void {
+    this.roster.set(configuration)
+    this.#ports.peers()?.setMembers(this.roster)
   }
 
   /** Another role, leader or term. */
   onSoft(): void {
-    if (this.#parts.core.role !== 'leader') this.wantSnapshot.clear()
     this.#succession.onSoft()
     this.#conditions.look()
   }
@@ -163,6 +170,17 @@ export class Administration {
     const deadline = time.now() + options.timing.electionMs
     await this.#succession.handOverTo(successor)
     await this.#conditions.until(deadline, () => core.leader !== NONE)
+  }
+
+  /** Begins to hand over to the best of those for whom `isWanted`; nothing happens when there is none. */
+  yieldTo(isWanted: (node: NodeId) => boolean): void {
+    const to = this.#succession.best(isWanted)
+    if (to !== undefined) this.#parts.driver.step({ type: 'transferLeader', to })
+  }
+
+  /** Takes a checkpoint now, unless one is running. */
+  checkpoint(): void {
+    this.#upkeep.checkpoint()
   }
 
   /** Questions from here are not answered any more. */
@@ -209,6 +227,7 @@ export class Administration {
       isHeard: (node) => ports.peers()?.isHeard(node) === true,
       priorityOf: (node) =>
         node === roster.self ? options.priority : (ports.peers()?.facts(node)?.priority ?? 0),
+      isLow: (node) => ports.isLow(node),
     })
   }
 
@@ -223,7 +242,6 @@ export class Administration {
       },
       isHeard: (node) => ports.peers()?.isHeard(node) === true,
       news: () => this.#news(),
-      obstacle: (node) => this.#obstacle(node),
       confirm: (deadline) => ports.confirm(deadline),
     })
   }
@@ -251,14 +269,6 @@ export class Administration {
     const { storage, options } = this.#parts
     const peers = this.#ports.peers()
     return peers === undefined ? [] : newsOf(storage.identity, options, this.roster, peers)
-  }
-
-  /** Why `node` cannot be sent the log. */
-  #obstacle(node: NodeId): string | undefined {
-    if (!this.wantSnapshot.has(node)) return undefined
-    const { firstIndex } = this.#parts.storage.log.status()
-    const name = this.roster.nameOf(node)
-    return `${name} needs entries from before ${firstIndex}, which the log does not hold any more`
   }
 }
 

@@ -4,10 +4,14 @@
  * Calls are made of plain objects that are completed in place rather than of promises, because they are the
  * hot path: one object per operation, and everything of one turn of the event loop travels together.
  */
+import type { StoreError } from '../base/errors.js'
 import type { KeyRange } from '../env/database.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
+import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
 import type { AnswerStatus } from '../wire/forward.js'
 import type { MemberPart, MembershipAnswer, MembershipRequest } from '../wire/membership.js'
+import type { SpaceStatus } from './free-space.js'
+import type { Rebuilt } from './open-state.js'
 import type { Standing } from './roster.js'
 
 /** How strong a read is (design D6; docs/consistency.md). */
@@ -61,6 +65,9 @@ export interface ScanRequest {
   readonly signal: AbortSignal | undefined
 }
 
+/** Which state a backup must hold at least. */
+export type BackupRequest = Pick<ScanRequest, 'level' | 'minIndex' | 'deadline' | 'signal'>
+
 /** What became of a request sent through a link. */
 export interface LinkAnswer {
   readonly seq: number
@@ -86,6 +93,8 @@ export interface LinkHandlers {
 export interface RequestLink {
   /** Whether there is somebody to send to; when it turns true, `reset` is called. */
   readonly isReady: boolean
+  /** Why no new write is taken at present: to be thrown before anything is sent. Undefined when they are. */
+  readonly refusal: StoreError | undefined
   /** Asks for `flush` at the end of this turn of the event loop. */
   wake(): void
   /** Sends a request (wire/command.ts) that must not change afterwards. It may be lost: see `reset`. */
@@ -108,6 +117,31 @@ export interface MemberView {
   readonly matchIndex: LogIndex | undefined
   /** Entries of the leader's log that it does not have yet; only the leader's status has it. */
   readonly lag: number | undefined
+}
+
+/** Snapshots of the state between members. */
+export interface SnapshotStatus {
+  /** States that came from others and were put into force here since the start. */
+  readonly installed: number
+  /** States that were sent from here and put into force elsewhere since the start. */
+  readonly sent: number
+  readonly sending: readonly {
+    readonly to: string
+    readonly phase: 'waiting' | 'preparing' | 'sending' | 'ending' | 'failed'
+    /** The state is that after this entry; 0 before it is fixed. */
+    readonly index: LogIndex
+    /** What the receiver has, and has to have. */
+    readonly bytes: number
+    readonly totalBytes: number
+  }[]
+  readonly receiving:
+    | {
+        readonly from: string
+        readonly index: LogIndex
+        readonly bytes: number
+        readonly totalBytes: number
+      }
+    | undefined
 }
 
 /** A member as plain data; `words` says it for people, with what may fail next. */
@@ -140,6 +174,8 @@ export interface MemberStatus {
   /** Where it listens; undefined for a lone member without a port. */
   readonly address: string | undefined
   readonly members: readonly MemberView[]
+  readonly snapshots: SnapshotStatus
+  readonly space: SpaceStatus
   /** Connections refused on the port since the start, by reason. */
   readonly rejectedConnections: Readonly<Record<string, number>>
   readonly words: readonly string[]
@@ -150,6 +186,14 @@ export interface BackendEvents {
   leader(leader: string | undefined, term: Term): void
   /** This member is none any more: its calls have ended. */
   removed(): void
+  /** This member's state went apart from that of the majority after `after`, by `at`; it is not served any more. */
+  diverged(after: LogIndex, at: LogIndex): void
+  /** What was stored under `key` was damaged; the bytes of `from` are in its place. */
+  repaired(key: Uint8Array, from: string | undefined): void
+  /** The state could not be used and was had again. */
+  rebuilt(rebuilt: Rebuilt): void
+  /** The disk has become low, or ample again. */
+  space(status: SpaceStatus): void
   /** The member has stopped and says why. */
   fatal(error: Error): void
 }
@@ -176,6 +220,8 @@ export interface Backend {
   ): Promise<MembershipAnswer>
   /** Makes the applied state durable in the database; returns the index it holds. */
   checkpoint(): Promise<LogIndex>
+  /** Writes a backup into the folder `dest`, from a state as `request` asks for. */
+  backup(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult>
   status(): MemberStatus
   close(): Promise<void>
 }

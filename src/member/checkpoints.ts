@@ -1,9 +1,9 @@
 /**
  * When the state machine is made durable, and which part of the log may go afterwards.
  *
- * The log is shortened only up to an index that (1) a checkpoint which has returned made durable here
- * (design D2), (2) every member has in its log, so that nobody needs what goes, and (3) leaves `keepLogBytes` of
- * log, from which a member that is added later catches up. One checkpoint runs at a time; a trigger that comes
+ * The log is shortened only up to an index that (1) a checkpoint which has returned made durable here (design D2),
+ * (2) no snapshot under way needs (trap T-61), and (3) every member has in its log, or that leaves `keepLogBytes` of
+ * log: a member that lacks more is sent a snapshot. One checkpoint runs at a time; a trigger that comes
  * meanwhile is looked at again when it ends (trap T-59).
  */
 import { StoreError } from '../base/errors.js'
@@ -12,12 +12,22 @@ import type { StateMachine } from '../machine/state-machine.js'
 import type { LogIndex } from '../raft/types.js'
 import type { StorageOptions } from './options.js'
 
+/** What checkpoints ask of their member. */
+export interface CheckpointPorts {
+  /** Snapshots under way need what comes after this index. */
+  floor(): LogIndex
+  /** Whether the disk is so full that nothing is kept for members that lack it: they are sent a snapshot. */
+  isShort(): boolean
+  /** The log begins after `index`. */
+  compacted(index: LogIndex): void
+}
+
 /** Takes checkpoints of one member. */
 export class Checkpoints {
   readonly #log: RaftLog
   readonly #machine: StateMachine
   readonly #options: StorageOptions
-  readonly #onCompacted: (index: LogIndex) => void
+  readonly #ports: CheckpointPorts
   #bytesAtLast = 0
   #retained: LogIndex = 0
   #compacted: LogIndex
@@ -27,18 +37,23 @@ export class Checkpoints {
     log: RaftLog,
     machine: StateMachine,
     options: StorageOptions,
-    onCompacted: (index: LogIndex) => void,
+    ports: CheckpointPorts,
   ) {
     this.#log = log
     this.#machine = machine
     this.#options = options
-    this.#onCompacted = onCompacted
+    this.#ports = ports
     this.#compacted = log.recovered.previous.index
   }
 
   /** Every member has the log up to here; less than before when a new one has come. */
   onRetained(index: LogIndex): void {
     this.#retained = index
+  }
+
+  /** The state was replaced by that after `index`, where the log begins now. */
+  onInstalled(index: LogIndex): void {
+    this.#compacted = Math.max(this.#compacted, index)
   }
 
   /** Whether so much was appended since the last checkpoint that the next one is due. */
@@ -70,8 +85,9 @@ export class Checkpoints {
       )
     }
     this.#bytesAtLast = appendedBytes
-    const spared = this.#log.indexBefore(this.#options.keepLogBytes)
-    await this.#compact(Math.min(index, this.#retained, spared))
+    const kept = this.#ports.isShort() ? 0 : this.#options.keepLogBytes
+    const spared = this.#log.indexBefore(kept)
+    await this.#compact(Math.min(index, this.#ports.floor(), Math.max(this.#retained, spared)))
     return index
   }
 
@@ -81,6 +97,6 @@ export class Checkpoints {
     if (entry === undefined) return
     await this.#log.compactTo(index, entry.term)
     this.#compacted = index
-    this.#onCompacted(index)
+    this.#ports.compacted(index)
   }
 }

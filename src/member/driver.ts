@@ -6,13 +6,14 @@
  *   1. append tasks are handed to the log in order, and the log settles them in order;
  *   2. the answers of an append task (votes, acknowledgements) leave only when it is durable (T-5, T-36);
  *   3. apply tasks run one after the other, and only with entries that are durable here (design D2);
- *   4. the core hears of an applied configuration change before it hears that its entry is applied.
+ *   4. the core hears of an applied configuration change before it hears that its entry is applied;
+ *   5. while a snapshot is put into force nothing is applied, and what is to be written waits until it is (T-19).
  * The first failure of the log, the state machine or an invariant halts the core and ends the member.
  */
 import { assert } from '../base/assert.js'
 import type { Time } from '../env/time.js'
 import type { RaftLog } from '../log/raft-log.js'
-import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
+import type { AppliedEntry, Configuration, StateMachine } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
 import type {
   AppendTask,
@@ -21,12 +22,16 @@ import type {
   Entry,
   FetchTask,
   Input,
+  LogIndex,
   Message,
   NodeId,
   Proposed,
   ReadState,
   Ready,
   Role,
+  SnapshotMessage,
+  SnapshotMeta,
+  SnapshotWanted,
   Term,
 } from '../raft/types.js'
 import { changeOf } from './directory.js'
@@ -40,12 +45,25 @@ export interface DriverHooks {
   onReadIndex(read: ReadState): void
   onProposed(proposed: Proposed): void
   onDropped(dropped: Dropped): void
+  /** Undefined when the disk has room to apply entries of `bytes`; else resolves when it is worth asking again. */
+  roomToApply(bytes: number): Promise<void> | undefined
   onApplied(applied: readonly AppliedEntry[]): void
   onSoft(role: Role, leader: NodeId, term: Term): void
   /** A peer needs entries that the log does not hold any more. */
-  onSnapshotWanted(peer: NodeId): void
+  onSnapshotWanted(wanted: SnapshotWanted): void
+  /** The state is another one: that of a snapshot, with this configuration. */
+  onInstalled(configuration: Configuration): void
   /** Called once: the core is halted and nothing more will be acknowledged. */
   onFatal(error: unknown): void
+}
+
+/** Puts the state of a snapshot into force, durably, with the log beginning after it; returns its configuration. */
+export type Installation = (snapshot: SnapshotMeta) => Promise<Configuration>
+
+/** A snapshot that the core has taken and that its next append task brings. */
+interface Taken {
+  readonly carryOut: Installation
+  resolve(isBegun: boolean): void
 }
 
 /** Drives one core over one log and one state machine. */
@@ -58,6 +76,10 @@ export class Driver {
   #isScheduled = false
   #isStopped = false
   #appendedBytes = 0
+  #taken: Taken | undefined
+  /** What the core wants written after a snapshot that is being put into force; undefined when none is. */
+  #held: AppendTask[] | undefined
+  #applying: Promise<void> = Promise.resolve()
   /** Apply and fetch work in progress, awaited by `stop`; each handles its own failure. */
   readonly #working = new Set<Promise<void>>()
 
@@ -96,16 +118,36 @@ export class Driver {
     })
   }
 
+  /**
+   * Gives a snapshot whose state is ready to the core. Resolves to whether the core took it and `carryOut` was begun;
+   * when that fails, the member ends. When it is false nothing has happened.
+   */
+  install(message: SnapshotMessage, carryOut: Installation): Promise<boolean> {
+    if (this.#isStopped) return Promise.resolve(false)
+    const { index } = message.snapshot
+    const committed = this.#core.commitIndex
+    this.step({ type: 'receive', message })
+    // A log that holds the entry, or more than the snapshot, goes on as it is (T-17).
+    const isTaken = committed < index && this.#core.status().firstIndex === index + 1
+    if (!isTaken || this.#isStopped) return Promise.resolve(false)
+    return new Promise((resolve) => {
+      this.#taken = { carryOut, resolve }
+    })
+  }
+
   /** Ends the member because of `error`: nothing more is stepped, sent or acknowledged. */
   fail(error: unknown): void {
     if (this.#isStopped) return
     this.#isStopped = true
+    this.#forgetTaken()
     this.#hooks.onFatal(error)
   }
 
   /** Ends the loop and waits for the work in progress. */
   async stop(): Promise<void> {
     this.#isStopped = true
+    this.#log.stopWaiting()
+    this.#forgetTaken()
     await Promise.all(this.#working)
   }
 
@@ -129,15 +171,50 @@ export class Driver {
     }
     for (const message of ready.messages) hooks.send(message)
     if (ready.append !== undefined) this.#append(ready.append)
-    if (ready.apply !== undefined) this.own(this.#apply(ready.apply))
+    if (ready.apply !== undefined) {
+      this.#applying = this.#apply(ready.apply)
+      this.own(this.#applying)
+    }
     for (const proposed of ready.proposed) hooks.onProposed(proposed)
     for (const dropped of ready.dropped) hooks.onDropped(dropped)
     for (const read of ready.reads) hooks.onReadIndex(read)
     for (const fetch of ready.fetches) this.own(this.#fetch(fetch))
-    for (const wanted of ready.snapshotsWanted) hooks.onSnapshotWanted(wanted.peer)
+    for (const wanted of ready.snapshotsWanted) hooks.onSnapshotWanted(wanted)
   }
 
   #append(task: AppendTask): void {
+    if (this.#held !== undefined) {
+      this.#held.push(task)
+    } else if (task.snapshot !== undefined) {
+      this.#held = []
+      this.own(this.#install(task, task.snapshot))
+    } else {
+      this.#write(task)
+    }
+  }
+
+  /** Writes what stands before it first, as the log does all in order. */
+  async #install(task: AppendTask, snapshot: SnapshotMeta): Promise<void> {
+    const taken = this.#taken
+    this.#taken = undefined
+    try {
+      assert(taken !== undefined, 'the core took a snapshot that nobody gave it', { ...snapshot })
+      taken.resolve(true)
+      await this.#applying
+      const configuration = await taken.carryOut(snapshot)
+      if (this.#isStopped) return
+      this.#requireSame(configuration, snapshot.index)
+      this.#hooks.onInstalled(configuration)
+      this.#write(task)
+      const held = this.#held ?? []
+      this.#held = undefined
+      for (const next of held) this.#append(next)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #write(task: AppendTask): void {
     for (const entry of task.entries) this.#appendedBytes += entry.data.length
     const write = this.#log.append({
       entries: task.entries,
@@ -162,6 +239,13 @@ export class Driver {
 
   async #apply(task: ApplyTask): Promise<void> {
     try {
+      let bytes = 0
+      for (const { data } of task.entries) bytes += data.length
+      for (let room = this.#hooks.roomToApply(bytes); room !== undefined; ) {
+        await room
+        if (this.#isStopped) return
+        room = this.#hooks.roomToApply(bytes)
+      }
       const applied = await this.#machine.apply(task.entries)
       if (this.#isStopped) return
       this.#reconfigure(task.entries, applied)
@@ -177,10 +261,19 @@ export class Driver {
     for (const [i, { configuration, index }] of applied.entries()) {
       if (configuration === undefined) continue
       this.step({ type: 'applyConfChange', change: changeOf(entries[i]!) })
-      const { conf } = this.#core.status()
-      const isSame = JSON.stringify(conf) === JSON.stringify(configuration.conf)
-      assert(isSame, 'core and state machine disagree about the configuration', { index, conf })
+      this.#requireSame(configuration, index)
     }
+  }
+
+  #requireSame(configuration: Configuration, index: LogIndex): void {
+    const { conf } = this.#core.status()
+    const isSame = JSON.stringify(conf) === JSON.stringify(configuration.conf)
+    assert(isSame, 'core and state machine disagree about the configuration', { index, conf })
+  }
+
+  #forgetTaken(): void {
+    this.#taken?.resolve(false)
+    this.#taken = undefined
   }
 
   async #fetch(task: FetchTask): Promise<void> {

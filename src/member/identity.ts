@@ -1,8 +1,7 @@
 /**
  * Who a data folder belongs to: `member.json`, written once when the folder is new, checked at every open.
  *
- * It is written to a temporary name, synced, renamed and the folder synced, so after a crash it is there whole
- * or not at all. Members are numbered by the order of their names among the first members; numbers are what
+ * After a crash it is there whole or not at all (small-file.ts). Members are numbered by the order of their names among the first members; numbers are what
  * the core and the log know, and are never used again. The incarnation is drawn with the identity: a folder that
  * was lost and begun anew under the same name is told by it, and kept out (trap T-14).
  */
@@ -12,8 +11,11 @@ import type { Disk } from '../env/disk.js'
 import type { Random } from '../env/random.js'
 import type { NodeId } from '../raft/types.js'
 import { INCARNATION_BYTES } from '../wire/directory.js'
+import { readSmallFile, writeSmallFile } from './small-file.js'
 
 const FILE = 'member.json'
+/** In a folder that a restore is filling; gone when it is a member's. */
+export const RESTORE_MARK = 'restoring'
 const FORMAT = 1
 
 /** A member of the first configuration: the one that the log begins with. */
@@ -70,13 +72,32 @@ export async function claimIdentity(
     await writeIdentity(disk, dir, identity)
     return identity
   }
-  const identity = parseIdentity(dir, await readAll(disk, `${dir}/${FILE}`))
+  const identity = parseIdentity(dir, await readSmallFile(disk, `${dir}/${FILE}`))
   checkIdentity(dir, identity, expected)
+  // Whoever wrote it may have stopped before it was durable, and nothing may be built on it until it is.
+  if (!names.includes('log')) await writeIdentity(disk, dir, identity)
   return identity
+}
+
+/** The identity of the folder; undefined when it is no member's. @throws {StoreError} as `claimIdentity` */
+export async function readIdentity(disk: Disk, dir: string): Promise<Identity | undefined> {
+  if (!((await disk.list(dir)) ?? []).includes(FILE)) return undefined
+  return parseIdentity(dir, await readSmallFile(disk, `${dir}/${FILE}`))
+}
+
+/** Of the only member of a new cluster, whose id is drawn: no folder belongs to it yet. */
+export function drawIdentity(random: Random, id: string): Promise<Identity> {
+  return newIdentity(random, { id, members: undefined, cluster: undefined, join: undefined })
 }
 
 /** A log without its identity file was damaged by somebody: opening it as new would forget votes. */
 function refuseOrphanedData(dir: string, names: readonly string[]): void {
+  if (names.includes(RESTORE_MARK)) {
+    throw new StoreError(
+      'QUORATE_NOT_READY',
+      `a restore into ${dir} has not come to its end: restore it again`,
+    )
+  }
   if (names.includes('log') || names.includes('state')) {
     throw new StoreError(
       'QUORATE_CORRUPTION',
@@ -137,28 +158,10 @@ function checkIdentity(dir: string, identity: Identity, expected: ExpectedIdenti
   )
 }
 
-async function writeIdentity(disk: Disk, dir: string, identity: Identity): Promise<void> {
-  const temporary = `${dir}/${FILE}.tmp`
-  if (((await disk.list(dir)) ?? []).includes(`${FILE}.tmp`)) await disk.remove(temporary)
-  const file = await disk.open(temporary, 'create')
-  try {
-    await file.write([Buffer.from(`${JSON.stringify(identity, undefined, 2)}\n`)], 0)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await disk.rename(temporary, `${dir}/${FILE}`)
-  await disk.syncDir(dir)
-}
-
-async function readAll(disk: Disk, path: string): Promise<Buffer> {
-  const file = await disk.open(path, 'read')
-  try {
-    const bytes = Buffer.alloc(Math.min(await file.size(), 1 << 20))
-    return bytes.subarray(0, await file.read(bytes, 0))
-  } finally {
-    await file.close()
-  }
+/** Makes the folder that of `identity`, durably. */
+export async function writeIdentity(disk: Disk, dir: string, identity: Identity): Promise<void> {
+  const text = `${JSON.stringify(identity, undefined, 2)}\n`
+  await writeSmallFile(disk, dir, FILE, Buffer.from(text))
 }
 
 function parseIdentity(dir: string, bytes: Buffer): Identity {

@@ -5,13 +5,15 @@
  * time. So every change of the way (another leader, a new connection) resets all links: their owners send
  * what is unanswered again, in order, and the session table keeps it from happening twice (design D5).
  */
-
+import type { StoreError } from '../base/errors.js'
 import type { Answer } from '../wire/forward.js'
 import type { LinkHandlers, RequestLink } from './backend.js'
 
 /** How requests leave. */
 export interface LinkRoute {
   readonly isReady: boolean
+  /** Why no new write is taken at present. */
+  readonly refusal: StoreError | undefined
   /** Asks for `flush` at the end of this turn. */
   wake(): void
   /** Hands a request on; false when it was dropped. */
@@ -40,6 +42,9 @@ export class Links {
     return {
       get isReady() {
         return route.isReady
+      },
+      get refusal() {
+        return route.refusal
       },
       wake: () => {
         this.#woken.add(handlers)

@@ -9,7 +9,7 @@
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { RaftLog } from '../log/raft-log.js'
-import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
+import type { AppliedEntry, Configuration, StateMachine } from '../machine/state-machine.js'
 import { RaftCore } from '../raft/core.js'
 import {
   type Dropped,
@@ -20,12 +20,15 @@ import {
   type Role,
   type Term,
 } from '../raft/types.js'
+import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
 import { type CallResult, callErrorOf } from '../wire/envelope.js'
+import { isAboutDamage } from '../wire/integrity.js'
 import type { MembershipAnswer, MembershipRequest } from '../wire/membership.js'
 import { Administration } from './administration.js'
 import type {
   Backend,
   BackendEvents,
+  BackupRequest,
   LinkHandlers,
   MemberStatus,
   PendingRead,
@@ -33,16 +36,27 @@ import type {
   ScanCursor,
   ScanRequest,
 } from './backend.js'
+import { Backups } from './backups.js'
 import { Checkpoints } from './checkpoints.js'
 import { Driver } from './driver.js'
 import { FirstCampaign } from './first-campaign.js'
+import { FreeSpace } from './free-space.js'
+import { Integrity } from './integrity.js'
 import { LocalReader } from './local-reader.js'
-import type { MemberOptions } from './options.js'
+import { type MemberOptions, maxPieceBytes } from './options.js'
 import { Peers } from './peers.js'
 import { Reads } from './reads.js'
 import { reportStatus } from './report.js'
 import type { Roster } from './roster.js'
-import { closeStorage, coreInit, coreOptions, openStorage, type Storage } from './storage.js'
+import { Snapshots } from './snapshots.js'
+import {
+  closeStorage,
+  coreInit,
+  coreOptions,
+  machineRecovery,
+  openStorage,
+  type Storage,
+} from './storage.js'
 import { Ticker } from './ticker.js'
 import { Writes } from './writes.js'
 
@@ -64,12 +78,16 @@ export class Member implements Backend {
   readonly #storage: Storage
   readonly #core: RaftCore
   readonly #driver: Driver
+  readonly #integrity: Integrity
   readonly #reader: LocalReader
   readonly #reads: Reads
   readonly #writes: Writes
+  readonly #backups: Backups
   readonly #checkpoints: Checkpoints
   readonly #administration: Administration
   readonly #roster: Roster
+  readonly #snapshots: Snapshots
+  readonly #space: FreeSpace
   readonly #firstCampaign: FirstCampaign
   #ticker: Ticker | undefined
   #peers: Peers | undefined
@@ -101,7 +119,7 @@ export class Member implements Backend {
       await member.#start()
       return member
     } catch (error) {
-      if (member !== undefined) await member.#driver.stop()
+      if (member !== undefined) await member.#abandon()
       await closeStorage(storage)
       throw error
     }
@@ -119,14 +137,23 @@ export class Member implements Backend {
       coreInit(storage),
     )
     this.#driver = this.#newDriver()
-    this.#reader = new LocalReader(machine, (work) => this.#driver.own(work))
+    machine.recoverWith(machineRecovery(env, storage))
+    this.#space = this.#newSpace()
+    this.#integrity = this.#newIntegrity()
+    this.#reader = new LocalReader(machine, this.#integrity.repair, (work) =>
+      this.#driver.own(work),
+    )
     this.#reads = this.#newReads()
     this.#writes = this.#newWrites()
-    this.#checkpoints = new Checkpoints(log, machine, options.storage, (index) =>
-      this.#driver.step({ type: 'compacted', index }),
-    )
+    this.#checkpoints = new Checkpoints(log, machine, options.storage, {
+      floor: () => this.#snapshots.floor,
+      isShort: () => this.#space.isLow,
+      compacted: (index) => this.#driver.step({ type: 'compacted', index }),
+    })
+    this.#backups = this.#newBackups()
     this.#administration = this.#newAdministration()
     this.#roster = this.#administration.roster
+    this.#snapshots = this.#newSnapshots()
     this.#firstCampaign = new FirstCampaign(env.time, env.random, this.#driver, this.#roster)
   }
 
@@ -161,6 +188,15 @@ export class Member implements Backend {
     return this.#reader.scan(request)
   }
 
+  async backup(
+    dest: string,
+    options: BackupOptions,
+    request: BackupRequest,
+  ): Promise<BackupResult> {
+    this.#refuseIfEnded()
+    return this.#backups.run(dest, options, request)
+  }
+
   async checkpoint(): Promise<LogIndex> {
     this.#refuseIfEnded()
     return this.#checkpoints.run(this.#driver.appendedBytes)
@@ -182,7 +218,9 @@ export class Member implements Backend {
       peers: this.#peers,
       fatal: this.#fatal,
       isClosed: this.#closing !== undefined,
-      wantSnapshot: this.#administration.wantSnapshot,
+      snapshots: this.#snapshots,
+      disputed: this.#integrity.disputed,
+      space: this.#space.status,
     })
   }
 
@@ -199,8 +237,20 @@ export class Member implements Backend {
     this.#ticker?.stop()
     await this.#peers?.close()
     this.#reader.onApplied()
+    this.#integrity.end()
+    this.#snapshots.end()
+    this.#space.end()
     await this.#driver.stop()
+    await this.#backups.end()
     await closeStorage(this.#storage)
+  }
+
+  /** Ends a member that could not be started. */
+  async #abandon(): Promise<void> {
+    this.#integrity.end()
+    this.#snapshots.end()
+    this.#space.end()
+    await this.#driver.stop()
   }
 
   async #handOver(): Promise<void> {
@@ -215,6 +265,7 @@ export class Member implements Backend {
 
   async #start(): Promise<void> {
     const { log } = this.#storage
+    await this.#space.start()
     this.#driver.wake()
     // Weak reads must not go back behind what this member served before it was restarted (trap T-40).
     await this.#reads.reach({
@@ -224,6 +275,7 @@ export class Member implements Backend {
       signal: undefined,
     })
     this.#noticeRemoval()
+    if (this.#storage.rebuilt !== undefined) this.#events.rebuilt(this.#storage.rebuilt)
     const peers = await this.#startPeers()
     this.#peers = peers
     this.#ticker = new Ticker(this.#env.time, this.#options.timing.tickMs, STALL_MS, {
@@ -241,8 +293,13 @@ export class Member implements Backend {
       retained: (from, index) => {
         if (from === this.#leader) this.#checkpoints.onRetained(index)
       },
+      space: (from, report) => this.#space.onReport(from, report),
       question: (from, id, request) => this.#administration.onQuestion(from, id, request),
       reply: (from, id, result) => this.#administration.onReply(from, id, result),
+      image: (from, kind, body) => {
+        if (isAboutDamage(kind)) this.#integrity.onFrame(from, kind, body)
+        else this.#snapshots.onFrame(from, kind, body)
+      },
       peerUp: (node) => this.#onPeerUp(node),
       peerDown: (node) => this.#driver.step({ type: 'peerDown', peer: node }),
       call: (method, params, reply) => this.#onCall(method, params, reply),
@@ -256,6 +313,7 @@ export class Member implements Backend {
     else if (error instanceof StoreError) reply({ error: callErrorOf(error) })
     else if (method === 'join') this.#administration.onJoin(params, reply)
     else if (method === 'members') this.#administration.onCall(params, reply)
+    else if (method === 'backup') this.#backups.onCall(params, reply)
     else reply({ error: { code: 'QUORATE_FORMAT', message: `unknown call ${method}` } })
   }
 
@@ -272,11 +330,60 @@ export class Member implements Backend {
       onReadIndex: (read) => this.#reads.onReadIndex(read.token, read.index),
       onProposed: (proposed) => this.#onProposed(proposed),
       onDropped: (dropped) => this.#onDropped(dropped),
+      roomToApply: (bytes) => this.#space.roomToApply(bytes),
       onApplied: (applied) => this.#onApplied(applied),
       onSoft: (role, leader, term) => this.#onSoft(role, leader, term),
-      onSnapshotWanted: (peer) => this.#administration.wantSnapshot.add(peer),
+      onSnapshotWanted: (wanted) => this.#snapshots.onWanted(wanted),
+      onInstalled: (configuration) => this.#onInstalled(configuration),
       onFatal: (error) => this.#onFatal(error),
     })
+  }
+
+  #newSpace(): FreeSpace {
+    const { disk } = this.#env
+    const { log } = this.#storage
+    return new FreeSpace(
+      { disk, options: this.#options, log, core: this.#core, driver: this.#driver },
+      {
+        peers: () => this.#peers,
+        roster: () => this.#roster,
+        handOver: (isWanted) => this.#administration.yieldTo(isWanted),
+        shorten: () => this.#administration.checkpoint(),
+        changed: (status) => this.#events.space(status),
+      },
+    )
+  }
+
+  #newSnapshots(): Snapshots {
+    return new Snapshots({
+      env: this.#env,
+      options: this.#options,
+      storage: this.#storage,
+      core: this.#core,
+      driver: this.#driver,
+      roster: this.#roster,
+      peers: () => this.#peers,
+      installed: (index) => this.#checkpoints.onInstalled(index),
+    })
+  }
+
+  #newIntegrity(): Integrity {
+    return new Integrity(
+      {
+        env: this.#env,
+        machine: this.#storage.machine,
+        core: this.#core,
+        driver: this.#driver,
+        events: this.#events,
+        compareMs: this.#options.storage.compareMs,
+      },
+      {
+        peers: () => this.#peers,
+        roster: () => this.#roster,
+        reads: () => this.#reads,
+        rebuild: (why) => this.#driver.fail(why),
+      },
+    )
   }
 
   #newReads(): Reads {
@@ -286,7 +393,8 @@ export class Member implements Backend {
       this.#env.time,
       {
         get appliedIndex() {
-          return machine.appliedIndex
+          // Reads wait while the database is being opened again.
+          return machine.isOpen ? machine.appliedIndex : -1
         },
         get hasLeader() {
           return hasLeader()
@@ -297,6 +405,18 @@ export class Member implements Backend {
       },
       this.#options.limits.maxPendingReads,
     )
+  }
+
+  #newBackups(): Backups {
+    const { identity, machine } = this.#storage
+    return new Backups({
+      disk: this.#env.disk,
+      time: this.#env.time,
+      machine,
+      clusterId: identity.clusterId,
+      maxPieceBytes: maxPieceBytes(this.#options.limits),
+      reach: (request) => this.#reads.reach(request),
+    })
   }
 
   #newAdministration(): Administration {
@@ -314,6 +434,7 @@ export class Member implements Backend {
         peers: () => this.#peers,
         isReady: () => this.#isReady,
         confirm: (deadline) => this.#confirm(deadline),
+        isLow: (node) => this.#space.isLowAt(node),
       },
     )
   }
@@ -337,6 +458,7 @@ export class Member implements Backend {
       {
         isLeading: () => this.#role === 'leader',
         isReady: () => this.#isReady,
+        refusal: () => this.#space.refusal,
         sendRequest: (link, request) =>
           this.#leader !== NONE && this.#peers?.sendRequest(this.#leader, link, request) === true,
         sendAnswers: (node, answers) => this.#peers?.sendAnswers(node, answers),
@@ -367,7 +489,17 @@ export class Member implements Backend {
     this.#reader.onApplied()
     this.#writes.onApplied(applied)
     this.#reads.onApplied()
+    this.#integrity.onApplied()
     this.#administration.onApplied(applied)
+    this.#noticeRemoval()
+  }
+
+  /** The state is that of a snapshot now: reads wait for no more than before, and others may be members. */
+  #onInstalled(configuration: Configuration): void {
+    this.#reader.onApplied()
+    this.#reads.onApplied()
+    this.#integrity.onReplaced()
+    this.#administration.onInstalled(configuration)
     this.#noticeRemoval()
   }
 
@@ -400,6 +532,7 @@ export class Member implements Backend {
     this.#term = term
     if (lostLeadership) this.#writes.onLeadershipLost()
     this.#administration.onSoft()
+    this.#snapshots.onSoft()
     if (!isNew) return
     if (leader !== NONE) {
       this.#firstCampaign.end()
@@ -412,8 +545,12 @@ export class Member implements Backend {
   #tick(now: number, peers: Peers): void {
     this.#driver.step({ type: 'tick' })
     this.#reads.tick(now)
+    this.#integrity.tick(now)
     this.#writes.tick(now)
     this.#administration.tick(now, peers)
+    this.#backups.tick(now)
+    this.#snapshots.tick(now)
+    this.#space.tick(now)
     this.#noticeRemoval()
   }
 
@@ -443,6 +580,9 @@ export class Member implements Backend {
     this.#ticker?.stop()
     this.#endCalls(this.#ended())
     this.#administration.end(this.#ended())
+    this.#integrity.end()
+    this.#snapshots.end()
+    this.#space.end()
     // Others must not count on this member: its connections go at once.
     if (this.#peers !== undefined) this.#driver.own(this.#peers.close())
     this.#events.fatal(this.#fatal)

@@ -46,8 +46,6 @@ export interface DeskPorts {
   isHeard(node: NodeId): boolean
   /** What the directory does not say yet (news.ts). */
   news(): readonly MemberRecord[]
-  /** Why `node` cannot be sent the log; undefined when it can. */
-  obstacle(node: NodeId): string | undefined
   /** Resolves when this member was confirmed as leader and has applied everything committed until then. */
   confirm(deadline: number): Promise<void>
 }
@@ -249,9 +247,7 @@ export class MembershipDesk {
     await this.#conditions.until(
       deadline,
       () =>
-        !this.#isLeading ||
-        this.#promoted(changes).every((node) => this.#succession.isAble(node)) ||
-        this.#promoted(changes).some((node) => this.#ports.obstacle(node) !== undefined),
+        !this.#isLeading || this.#promoted(changes).every((node) => this.#succession.isAble(node)),
     )
     this.#requireLeading()
     this.#requireCaughtUp(changes)
@@ -260,8 +256,6 @@ export class MembershipDesk {
   #requireCaughtUp(changes: readonly MemberChange[]): void {
     for (const node of this.#promoted(changes)) {
       if (this.#succession.isAble(node)) continue
-      const obstacle = this.#ports.obstacle(node)
-      if (obstacle !== undefined) throw new StoreError('QUORATE_NOT_READY', obstacle)
       const name = this.#roster.nameOf(node)
       if (!this.#ports.isHeard(node)) throw notReady(`${name} is not connected`)
       const [match, last] = [this.#succession.matchOf(node), this.#core.lastIndex]

@@ -70,6 +70,10 @@ export interface LimitOptions {
   readonly maxApplyBytes: number
   /** Client connections; more are refused. */
   readonly maxClients: number
+  /** Snapshots sent to other members at once; more wait for their turn. */
+  readonly maxSnapshotTransfers: number
+  /** Bytes of snapshots that this member sends in a second, to all others together. */
+  readonly snapshotBytesPerSecond: number
 }
 
 /** The disk. */
@@ -78,18 +82,36 @@ export interface StorageOptions {
   readonly segmentBytes: number
   /** Log written since the last checkpoint that causes the next one. */
   readonly checkpointBytes: number
-  /** Log that is kept behind the last checkpoint for members that were away, or are new. */
+  /**
+   * Log that is kept at most behind the last checkpoint for members that lack it; one that lacks more is sent a
+   * snapshot. A lone member keeps as much in any case: it is the only other copy of what changed last.
+   */
   readonly keepLogBytes: number
+  /** With less free space no new writes are taken; with less than half of it nothing new is begun at all. */
+  readonly minFreeBytes: number
+  /** So often the leader has the members' states compared. */
+  readonly compareMs: number
   /** LevelDB's memtable. */
   readonly writeBufferBytes: number
   /** LevelDB's block cache. */
   readonly cacheBytes: number
 }
 
+/** The free space that only checkpoints may use, because they lead to more. */
+export function reserveBytes({ minFreeBytes }: StorageOptions): number {
+  return Math.floor(minFreeBytes / 2)
+}
+
 /** Room in a frame beside entries and values. */
 const FRAME_OVERHEAD_BYTES = 65_536
+const PIECE_BYTES = 262_144
 
 /** The longest body of a frame between members: an entry is at most a request and a value beyond it, twice for room. */
 export function maxFrameBytes(limits: LimitOptions): number {
   return 2 * (limits.maxValueBytes + limits.maxRequestBytes) + FRAME_OVERHEAD_BYTES
+}
+
+/** Pieces of snapshots are no larger: several of them fit into what may be queued beside other frames. */
+export function maxPieceBytes(limits: LimitOptions): number {
+  return Math.min(PIECE_BYTES, maxFrameBytes(limits) >> 1, limits.maxQueuedBytes >> 3)
 }

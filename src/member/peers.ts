@@ -28,15 +28,19 @@ import {
   decodeAnswers,
   decodeRequest,
   decodeRetained,
+  decodeSpace,
   encodeAnswers,
   encodeRequest,
   encodeRetained,
+  encodeSpace,
   FRAME_ANSWERS,
   FRAME_MESSAGE,
   FRAME_QUESTION,
   FRAME_REPLY,
   FRAME_REQUEST,
   FRAME_RETAINED,
+  FRAME_SPACE,
+  type SpaceReport,
 } from '../wire/forward.js'
 import { asMembershipRequest, type MembershipRequest } from '../wire/membership.js'
 import { decodeMessage, encodeMessage } from '../wire/message.js'
@@ -50,8 +54,11 @@ export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDo
   request(from: NodeId, link: number, request: Buffer): void
   answers(answers: readonly Answer[]): void
   retained(from: NodeId, index: number): void
+  space(from: NodeId, report: SpaceReport): void
   question(from: NodeId, id: number, request: MembershipRequest): void
   reply(from: NodeId, id: number, result: CallResult): void
+  /** A frame about images of the state (wire/snapshot-transfer.ts). */
+  image(from: NodeId, kind: number, body: Buffer): void
 }
 
 /** Why a connection to another member is refused, by that member or by this one. */
@@ -173,6 +180,11 @@ export class Peers {
     this.#transport?.send(to, FRAME_RETAINED, [encodeRetained(index)])
   }
 
+  /** Says how much room this member has on its disk. */
+  sendSpace(to: NodeId, report: SpaceReport): void {
+    this.#transport?.send(to, FRAME_SPACE, [encodeSpace(report)])
+  }
+
   /** Asks the leader about the members; false when it was dropped. */
   sendQuestion(to: NodeId, id: number, request: MembershipRequest): boolean {
     const body = encodeCall({ id, method: 'members', params: request })
@@ -182,6 +194,11 @@ export class Peers {
   /** Answers a question; a lost answer is noticed by who asked. */
   sendReply(to: NodeId, id: number, result: CallResult): void {
     this.#transport?.send(to, FRAME_REPLY, [encodeAnswer(id, result)])
+  }
+
+  /** Sends a frame about images; false when it was dropped. The parts must not change afterwards. */
+  sendFrame(to: NodeId, kind: number, parts: readonly Uint8Array[]): boolean {
+    return this.#transport?.send(to, kind, parts) ?? false
   }
 
   /** Connections refused or closed for a fault since the start, by reason. */
@@ -254,6 +271,8 @@ export class Peers {
       case FRAME_MESSAGE: {
         const message = decodeMessage(body)
         if (message.to !== this.#self) throw new DecodeError('a message for another node')
+        // A snapshot is told to the core by this member itself, when its state is here.
+        if (message.type === 'snapshot') throw new DecodeError('a snapshot without its state')
         // A follower hands the wish for a transfer on under the name of its target.
         if (message.from !== from && message.type !== 'transferLeader') {
           throw new DecodeError('a message in the name of another node')
@@ -272,6 +291,9 @@ export class Peers {
       case FRAME_RETAINED:
         this.#handlers.retained(from, decodeRetained(body))
         return
+      case FRAME_SPACE:
+        this.#handlers.space(from, decodeSpace(body))
+        return
       case FRAME_QUESTION: {
         const { id, params } = decodeCall(body)
         this.#handlers.question(from, id, asMembershipRequest(params))
@@ -283,7 +305,7 @@ export class Peers {
         return
       }
       default:
-        throw new DecodeError(`unknown frame kind ${kind}`)
+        this.#handlers.image(from, kind, body)
     }
   }
 }

@@ -1,9 +1,12 @@
 /** A member's status as plain data, put together from its parts. */
 import type { RaftCore } from '../raft/core.js'
 import type { NodeId } from '../raft/types.js'
-import type { MemberStatus, MemberView } from './backend.js'
+import type { MemberStatus, MemberView, SnapshotStatus } from './backend.js'
+import type { DivergedRange } from './divergence.js'
+import type { SpaceStatus } from './free-space.js'
 import type { Peers } from './peers.js'
 import type { Roster } from './roster.js'
+import type { Snapshots } from './snapshots.js'
 import { describeStanding } from './status.js'
 import type { Storage } from './storage.js'
 
@@ -16,13 +19,15 @@ export interface ReportParts {
   /** The error that stopped the member. */
   readonly fatal: Error | undefined
   readonly isClosed: boolean
-  /** Members that need entries which the log does not hold any more. */
-  readonly wantSnapshot: ReadonlySet<NodeId>
+  readonly snapshots: Snapshots
+  readonly space: SpaceStatus
+  /** Where the members' states went apart without a majority for any. */
+  readonly disputed: DivergedRange | undefined
 }
 
 /** The status of this moment. */
 export function reportStatus(parts: ReportParts): MemberStatus {
-  const { storage, roster, peers, fatal, wantSnapshot } = parts
+  const { storage, roster, peers, fatal } = parts
   const { identity, log, machine } = storage
   const core = parts.core.status()
   const logStatus = log.status()
@@ -30,6 +35,7 @@ export function reportStatus(parts: ReportParts): MemberStatus {
   const role = fatal !== undefined || parts.isClosed ? 'stopped' : core.role
   const leader = roster.nameOf(core.leader)
   const nameOf = (node: NodeId) => roster.nameOf(node) ?? `node ${node}`
+  const snapshots = snapshotsOf(parts.snapshots, nameOf)
   return {
     id: identity.id,
     clusterId: identity.clusterId,
@@ -53,6 +59,8 @@ export function reportStatus(parts: ReportParts): MemberStatus {
     sessions: machine.status().sessions,
     address: peers?.address,
     members,
+    snapshots,
+    space: parts.space,
     rejectedConnections: peers?.rejected() ?? {},
     words: describeStanding({
       id: identity.id,
@@ -61,9 +69,29 @@ export function reportStatus(parts: ReportParts): MemberStatus {
       leader,
       members,
       cause: fatal,
-      peersWantingSnapshot: [...wantSnapshot].map(nameOf),
+      snapshots,
+      space: parts.space,
+      isStateOpen: machine.isOpen,
+      disputed: parts.disputed,
       refusals: peers?.refusals().map(({ node, message }) => `${nameOf(node)}: ${message}`) ?? [],
     }),
+  }
+}
+
+function snapshotsOf(
+  { installed, sent, sending, receiving }: Snapshots,
+  nameOf: (node: NodeId) => string,
+): SnapshotStatus {
+  return {
+    installed,
+    sent,
+    sending: sending.map(({ to, ...view }) => ({ to: nameOf(to), ...view })),
+    receiving: receiving && {
+      from: nameOf(receiving.from),
+      index: receiving.index,
+      bytes: receiving.bytes,
+      totalBytes: receiving.totalBytes,
+    },
   }
 }
 

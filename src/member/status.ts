@@ -1,7 +1,9 @@
 /** What a member's state means, in words for people: how it stands and what may fail next. */
 
 import type { Role } from '../raft/types.js'
-import type { MemberView } from './backend.js'
+import type { MemberView, SnapshotStatus } from './backend.js'
+import type { DivergedRange } from './divergence.js'
+import type { SpaceStatus } from './free-space.js'
 import type { Standing } from './roster.js'
 
 /** What the words are made from. */
@@ -12,7 +14,12 @@ export interface Situation {
   readonly leader: string | undefined
   readonly members: readonly MemberView[]
   readonly cause: Error | undefined
-  readonly peersWantingSnapshot: readonly string[]
+  readonly snapshots: SnapshotStatus
+  readonly space: SpaceStatus
+  /** Whether the state can be read and written: not while its database is being opened again. */
+  readonly isStateOpen: boolean
+  /** Where the members' states went apart without a majority for any. */
+  readonly disputed: DivergedRange | undefined
   /** Members that are not connected because one side refuses the other, with the reason. */
   readonly refusals: readonly string[]
 }
@@ -35,16 +42,62 @@ export function describeStanding(situation: Situation): string[] {
   const words = [describeLeadership(situation)]
   // Before its log tells who the others are it can say nothing about them.
   if (standing !== 'joining') words.push(...describeQuorum(situation))
+  words.push(...describeDamage(situation))
+  words.push(...describeSpace(situation))
   for (const refusal of situation.refusals) words.push(`No connection to ${refusal}.`)
   for (const member of situation.members) {
     if (member.lag !== undefined && member.lag > LAG_WORTH_WORDS) {
       words.push(`${member.id} is ${member.lag} entries behind and catching up.`)
     }
   }
-  for (const peer of situation.peersWantingSnapshot) {
-    words.push(`${peer} needs entries that the log does not hold any more; it cannot catch up.`)
+  words.push(...describeSnapshots(situation))
+  return words
+}
+
+function describeDamage({ isStateOpen, disputed }: Situation): string[] {
+  const words: string[] = []
+  if (disputed !== undefined) {
+    words.push(
+      `The states of the members went apart after index ${disputed.after}, by ${disputed.at}, and nobody can tell ` +
+        'which is right: no majority has the same.',
+    )
+  }
+  if (!isStateOpen) {
+    words.push('The state could not be written and is being opened again; reads wait for it.')
   }
   return words
+}
+
+function describeSpace({ id, space }: Situation): string[] {
+  const words: string[] = []
+  if (space.isLow) {
+    const free = space.freeBytes === undefined ? '' : `: ${mebibytes(space.freeBytes)} MiB are free`
+    words.push(`The disk of ${id} is nearly full${free}.`)
+  }
+  if (space.refusesWrites) words.push('New writes are refused until there is more disk space.')
+  return words
+}
+
+function mebibytes(bytes: number): number {
+  return Math.floor(bytes / (1024 * 1024))
+}
+
+function describeSnapshots({ snapshots }: Situation): string[] {
+  const words = snapshots.sending.map(({ to, phase, bytes, totalBytes }) =>
+    phase === 'failed'
+      ? `${to} lacks more than the log holds, and could not be sent the state; it is tried again.`
+      : `${to} lacks more than the log holds and is sent the state${shareOf(bytes, totalBytes)}.`,
+  )
+  const { receiving } = snapshots
+  if (receiving !== undefined) {
+    const { from, index, bytes, totalBytes } = receiving
+    words.push(`Takes in the state at index ${index} from ${from}${shareOf(bytes, totalBytes)}.`)
+  }
+  return words
+}
+
+function shareOf(bytes: number, totalBytes: number): string {
+  return totalBytes === 0 ? '' : `, ${Math.floor((100 * bytes) / totalBytes)} % of it so far`
 }
 
 function describeLeadership({ id, role, standing, leader }: Situation): string {

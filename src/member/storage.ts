@@ -6,18 +6,25 @@ import { StoreError } from '../base/errors.js'
 import type { DiskLock } from '../env/disk.js'
 import type { Env } from '../env/env.js'
 import { RaftLog } from '../log/raft-log.js'
-import { StateMachine } from '../machine/state-machine.js'
+import { isNoSpace } from '../log/segment.js'
+import type { MachineRecovery, StateMachine } from '../machine/state-machine.js'
 import type { CoreInit, CoreOptions, NodeId } from '../raft/types.js'
 import { changeConfiguration, firstConfiguration } from './directory.js'
+import type { Generations } from './generations.js'
 import { claimIdentity, type Identity } from './identity.js'
 import { joinCluster } from './join.js'
-import type { MemberOptions } from './options.js'
+import { openState, type Rebuilt } from './open-state.js'
+import { type MemberOptions, reserveBytes } from './options.js'
 
 /**
  * Clients remembered for exactly-once; the least recently used goes first, in log order. Not an option: it decides
  * what is evicted, which must be the same on all members.
  */
-const MAX_SESSIONS = 4096
+export const MAX_SESSIONS = 4096
+
+/** What is applied at a time after the database was opened again, and the time between two attempts to. */
+const REPLAY_BYTES = 1_048_576
+const REOPEN_MS = 500
 
 /** The open data folder of one member. */
 export interface Storage {
@@ -25,18 +32,37 @@ export interface Storage {
   readonly identity: Identity
   readonly log: RaftLog
   readonly machine: StateMachine
+  readonly generations: Generations
+  /** What had to be done about the state; undefined when it was in order. */
+  readonly rebuilt: Rebuilt | undefined
+}
+
+/** Where what comes of a snapshot is kept until it is loaded. */
+export function incomingDir(dir: string): string {
+  return `${dir}/incoming`
 }
 
 /**
  * Opens the data folder. The lock comes before anything is read or deleted (design D2).
  * @throws {StoreError} QUORATE_LOCKED, QUORATE_WRONG_MEMBER, QUORATE_WRONG_CLUSTER, QUORATE_FORMAT,
- *   QUORATE_CORRUPTION.
+ *   QUORATE_CORRUPTION, QUORATE_NO_SPACE.
  */
 export async function openStorage(env: Env, options: MemberOptions): Promise<Storage> {
+  try {
+    return await openFolder(env, options)
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    throw new StoreError('QUORATE_NO_SPACE', `the disk is too full to open ${options.dir}`, {
+      retryable: true,
+      cause: error,
+    })
+  }
+}
+
+async function openFolder(env: Env, options: MemberOptions): Promise<Storage> {
   const { dir, join } = options
   await env.disk.makeDir(dir)
   const lock = await env.disk.lock(`${dir}/lock`)
-  let log: RaftLog | undefined
   try {
     const identity = await claimIdentity(env.disk, env.random, dir, {
       id: options.id,
@@ -44,17 +70,31 @@ export async function openStorage(env: Env, options: MemberOptions): Promise<Sto
       cluster: options.cluster,
       join: join && ((incarnation) => joinCluster(env, options, join, incarnation)),
     })
-    log = await openLog(env, options, identity)
-    const machine = await StateMachine.open(env.databases, `${dir}/state`, {
-      maxSessions: MAX_SESSIONS,
-      initial: firstConfiguration(identity.firstMembers),
-      confChange: changeConfiguration,
+    const opened = await openState({
+      env,
+      options,
+      identity,
+      machine: {
+        maxSessions: MAX_SESSIONS,
+        initial: firstConfiguration(identity.firstMembers),
+        confChange: changeConfiguration,
+      },
+      incomingDir: incomingDir(dir),
+      openLog: () => openLog(env, options, identity),
     })
-    return { lock, identity, log, machine }
+    return { lock, identity, ...opened }
   } catch (error) {
-    await log?.close()
     await lock.close()
     throw error
+  }
+}
+
+/** How the state machine has its database again when it refuses to be written: from its last flush and the log. */
+export function machineRecovery(env: Env, { log, generations }: Storage): MachineRecovery {
+  return {
+    open: () => env.databases.open(generations.stateDir),
+    entries: (from, to) => log.read(from, to, REPLAY_BYTES),
+    pause: () => new Promise((resolve) => env.time.after(REOPEN_MS, resolve)),
   }
 }
 
@@ -125,6 +165,7 @@ function openLog(env: Env, options: MemberOptions, identity: Identity): Promise<
       segmentBytes: options.storage.segmentBytes,
       maxWriteBytes: options.limits.maxRequestBytes,
       tailBytes: options.limits.entryCacheBytes,
+      reserveBytes: reserveBytes(options.storage),
     },
   )
 }

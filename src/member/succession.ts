@@ -18,6 +18,8 @@ export interface SuccessionPorts {
   isHeard(node: NodeId): boolean
   /** How much a member wants to lead. */
   priorityOf(node: NodeId): number
+  /** Whether its disk has no room for new writes. */
+  isLow(node: NodeId): boolean
 }
 
 /** A member of higher priority has to be able to lead for so long before it is given the lead. */
@@ -100,7 +102,9 @@ export class Succession {
     for (const node of able) if (!this.#ableSince.has(node)) this.#ableSince.set(node, now)
     const own = this.#ports.priorityOf(this.#roster.self)
     const isBetter = (node: NodeId) =>
-      this.#ports.priorityOf(node) > own && now - this.#ableSince.get(node)! >= YIELD_AFTER_MS
+      this.#ports.priorityOf(node) > own &&
+      !this.#ports.isLow(node) &&
+      now - this.#ableSince.get(node)! >= YIELD_AFTER_MS
     const better = this.best(isBetter)
     if (better === undefined || this.#core.status().transferTarget !== NONE) return
     // Should it not take over, the same wait begins anew.

@@ -40,7 +40,7 @@ export class Upkeep {
   /** Called with every tick. */
   tick(now: number, peers: Peers): void {
     const { checkpoints, driver, succession, core } = this.#parts
-    if (checkpoints.isDue(driver.appendedBytes)) this.#checkpoint()
+    if (checkpoints.isDue(driver.appendedBytes)) this.checkpoint()
     if (now < this.#nextAt) return
     this.#nextAt = now + EVERY_MS
     this.#shareRetained(peers)
@@ -56,12 +56,15 @@ export class Upkeep {
       // Of its own log, too, only what is durable: the rest may be gone after a crash, and needed from the others.
       retained = ownMatchIndex
       for (const follower of followers) retained = Math.min(retained, follower.matchIndex)
+      // Nobody lacks anything, but nobody else could give the state again either.
+      if (followers.length === 0) retained = 0
       checkpoints.onRetained(retained)
     }
     for (const { nodeId } of roster.others) peers.sendRetained(nodeId, retained)
   }
 
-  #checkpoint(): void {
+  /** Takes a checkpoint, or shares the one that is running. */
+  checkpoint(): void {
     const { checkpoints, driver } = this.#parts
     driver.own(
       checkpoints.run(driver.appendedBytes).then(

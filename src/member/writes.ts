@@ -4,6 +4,7 @@
  * Two desks with the way between them: Links has what this process's Stores sent, Requests what this member was
  * handed as the leader.
  */
+import type { StoreError } from '../base/errors.js'
 import type { AppliedEntry } from '../machine/state-machine.js'
 import type { Dropped, NodeId, Proposed, ProposedEntry } from '../raft/types.js'
 import { validateRequest } from '../wire/command.js'
@@ -19,6 +20,8 @@ export interface WriteRoute {
   isLeading(): boolean
   /** Whether a leader is known and can be reached. */
   isReady(): boolean
+  /** Why no new write is taken at present. */
+  refusal(): StoreError | undefined
   /** Hands a request to the leader; false when it was dropped. */
   sendRequest(link: number, request: Buffer): boolean
   sendAnswers(node: NodeId, answers: readonly Answer[]): void
@@ -55,6 +58,9 @@ export class Writes {
       {
         get isReady() {
           return route.isReady()
+        },
+        get refusal() {
+          return route.refusal()
         },
         wake: () => driver.wake(),
         forward: (link, request, seq) => this.#forward(link, request, seq),

@@ -93,12 +93,16 @@ const LIMITS: LimitOptions = {
   entryCacheBytes: 32 * MIB,
   maxApplyBytes: 4 * MIB,
   maxClients: 256,
+  maxSnapshotTransfers: 2,
+  snapshotBytesPerSecond: 128 * MIB,
 }
 
 const STORAGE: StorageOptions = {
   segmentBytes: 64 * MIB,
   checkpointBytes: 64 * MIB,
   keepLogBytes: 256 * MIB,
+  minFreeBytes: 128 * MIB,
+  compareMs: 5000,
   writeBufferBytes: 16 * MIB,
   cacheBytes: 32 * MIB,
 }
@@ -110,9 +114,11 @@ const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   electionMs: [2, 600_000],
   maxValueBytes: [1, 16 * MIB],
   maxRequestBytes: [4 * KIB, 16 * MIB],
+  snapshotBytesPerSecond: [KIB, Number.MAX_SAFE_INTEGER],
   segmentBytes: [64 * KIB, 1024 * MIB],
   checkpointBytes: [64 * KIB, Number.MAX_SAFE_INTEGER],
   keepLogBytes: [0, Number.MAX_SAFE_INTEGER],
+  minFreeBytes: [0, Number.MAX_SAFE_INTEGER],
   writeBufferBytes: [64 * KIB, 1024 * MIB],
   cacheBytes: [0, 1024 * 1024 * MIB],
 }
@@ -219,8 +225,15 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     secret: resolveSecret(options.secret),
     timing,
     limits,
-    storage: resolveNumbers('storage', STORAGE, options.storage),
+    storage: resolveStorage(options.storage),
   }
+}
+
+/** Two segments or memtables must fit into what is kept free, whatever their size. */
+function resolveStorage(given: OpenOptions['storage']): StorageOptions {
+  const storage = resolveNumbers('storage', STORAGE, given)
+  if (given?.minFreeBytes !== undefined) return storage
+  return { ...storage, minFreeBytes: 2 * Math.max(storage.segmentBytes, storage.writeBufferBytes) }
 }
 
 function resolveJoin({

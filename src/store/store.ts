@@ -8,7 +8,10 @@ import { EventEmitter } from 'node:events'
 import type { Env } from '../env/env.js'
 import { nodeEnv } from '../env/node-env.js'
 import type { Backend, BackendEvents, MemberStatus } from '../member/backend.js'
+import type { SpaceStatus } from '../member/free-space.js'
 import { Member, type MemberParts } from '../member/member.js'
+import type { Rebuilt } from '../member/open-state.js'
+import type { BackupResult } from '../snapshot/backup.js'
 import {
   Access,
   type BatchOperation,
@@ -19,6 +22,16 @@ import {
   type WriteOptions,
 } from './access.js'
 import type { Key } from './encoding.js'
+import {
+  type BackupOptions,
+  backup,
+  type MaintenanceOptions,
+  type RestoredStore,
+  type RestoreOptions,
+  restore,
+  type VerifiedBackup,
+  verify,
+} from './maintenance.js'
 import { Members } from './members.js'
 import {
   type OpenOptions,
@@ -36,9 +49,26 @@ export interface StoreEvents {
   leader: [change: { readonly leader: string | undefined; readonly term: number }]
   /** This member was removed from the cluster: its calls end with QUORATE_REMOVED. Only `close` is left. */
   removed: []
+  /**
+   * The state of this member is not that of the majority: they went apart after the log index `after`, and by `at`.
+   * It is not served any more, and had again from the others.
+   */
+  diverged: [range: { readonly after: number; readonly at: number }]
+  /** A stored value was damaged here, and was put back from the member `from`; reads were answered correctly. */
+  repaired: [repair: { readonly key: Uint8Array; readonly from: string | undefined }]
+  /**
+   * The state of this member could not be used, and was had again: from the member `from`, or by replaying the whole
+   * `log`. What could not be used is kept in the folder `setAside`, to be looked at. Nothing acknowledged is lost.
+   */
+  rebuilt: [rebuilt: Rebuilt]
+  /** This member's disk has become low (see `storage.minFreeBytes`), or ample again. */
+  space: [status: SpaceStatus]
   /** The member has stopped: its log failed or an invariant broke. Only `close` is left. */
   fatal: [error: Error]
 }
+
+/** LevelDB's while a folder is filled that nobody reads from. */
+const RESTORE_MEMORY = { writeBufferBytes: 16 * 1024 * 1024, cacheBytes: 1024 * 1024 }
 
 /** Makes a Store over an open backend; set by the class, whose constructor is private. */
 let construct: (backend: Backend, settings: StoreSettings) => Store
@@ -177,6 +207,42 @@ export class Store extends EventEmitter<StoreEvents> {
     return this.#backend.checkpoint()
   }
 
+  /**
+   * Writes a backup into the folder `dest` while the Store goes on: one consistent state, read from a snapshot of
+   * LevelDB, with a hash of every piece. Durable and complete when it resolves; before, `dest` is no backup. With
+   * `since`, the folder of an earlier backup, only what has changed is written; each backup is complete in itself
+   * all the same. Memory: a few MiB.
+   *
+   * @param dest is made; or it is empty, or holds what an attempt left that was ended: then it goes on from there.
+   * @throws {StoreError} QUORATE_NOT_EMPTY `dest` holds something else; QUORATE_NO_LEADER, QUORATE_TIMEOUT (see
+   *   `consistency`); QUORATE_ABORTED; QUORATE_CORRUPTION a value fails its checksum, or `since` is no backup;
+   *   QUORATE_OVERLOADED; QUORATE_NOT_OPEN; QUORATE_STOPPED. Failures of `dest`'s disk are the system's own.
+   */
+  backup(dest: string, options: BackupOptions = {}): Promise<BackupResult> {
+    return backup(this.#backend, this.#settings, dest, options)
+  }
+
+  /**
+   * Reads all of a backup and checks every hash and every value; changes nothing.
+   * @throws {StoreError} QUORATE_CORRUPTION saying what is damaged; QUORATE_FORMAT; QUORATE_ABORTED.
+   */
+  static verify(src: string, options: MaintenanceOptions = {}): Promise<VerifiedBackup> {
+    return verify(nodeEnv(RESTORE_MEMORY), src, options)
+  }
+
+  /**
+   * Makes a data folder of a backup: a new cluster of one member, with an id of its own, so that it never mixes with
+   * the one that the backup is of. Open it with `Store.open({ dir })`, without `cluster`; others join it. All data
+   * and log indexes are those of the backup; session tokens of the old cluster are refused.
+   *
+   * @param dir is made; it must be empty, or hold what an attempt left that was ended, which begins again.
+   * @throws {StoreError} QUORATE_NOT_EMPTY; QUORATE_CORRUPTION the backup is damaged; QUORATE_NO_SPACE;
+   *   QUORATE_LOCKED; QUORATE_ABORTED. A restore that failed leaves no folder that could be opened.
+   */
+  static restore(src: string, dir: string, options: RestoreOptions = {}): Promise<RestoredStore> {
+    return restore(nodeEnv(RESTORE_MEMORY), src, dir, options)
+  }
+
   /** This member as plain data, with `words` that say how it stands and what may fail next. */
   status(): MemberStatus {
     return this.#backend.status()
@@ -213,18 +279,27 @@ async function openOver(
 ): Promise<Store> {
   let store: Store | undefined
   let isRemoved = false
+  const pending: Rebuilt[] = []
   const events: BackendEvents = {
     leader: (leader, term) => store?.emit('leader', { leader, term }),
     removed: () => {
       isRemoved = true
       store?.emit('removed')
     },
+    rebuilt: (rebuilt) => {
+      if (store === undefined) pending.push(rebuilt)
+      else store.emit('rebuilt', rebuilt)
+    },
+    diverged: (after, at) => store?.emit('diverged', { after, at }),
+    repaired: (key, from) => store?.emit('repaired', { key, from }),
+    space: (status) => store?.emit('space', status),
     fatal: (error) => store?.emit('fatal', error),
   }
   const member = await Member.open(env, resolveMemberOptions(options), events, watch)
   store = construct(member, settings)
   // Known from the beginning; whoever opens it has to be there to hear of it.
   if (isRemoved) env.time.soon(() => store?.emit('removed'))
+  for (const rebuilt of pending) env.time.soon(() => store?.emit('rebuilt', rebuilt))
   return store
 }
 

@@ -153,6 +153,8 @@ export class WritePipeline {
   #refusal(operations: readonly Operation[], signal: AbortSignal | undefined): unknown | undefined {
     if (this.#ended !== undefined) return this.#ended
     if (signal?.aborted) return aborted(signal, 'none')
+    const { refusal } = this.#link
+    if (refusal !== undefined) return refusal
     if (this.#pendingBytes + commandBytes(operations) <= this.#limits.maxPendingBytes) {
       return undefined
     }

@@ -8,6 +8,7 @@
  *   retained  u64 index: every member has the log up to here (0 from a member that does not lead); a sign of life
  *   question  a call of wire/envelope.ts about the membership (wire/membership.ts)
  *   reply     its answer
+ *   space     u8: 1 the sender's disk is low, 2 it leads and takes no new writes for want of space; or both
  *
  * On the wire: never change the meaning of a number here, add new ones.
  */
@@ -21,6 +22,7 @@ export const FRAME_ANSWERS = 3
 export const FRAME_RETAINED = 4
 export const FRAME_QUESTION = 5
 export const FRAME_REPLY = 6
+export const FRAME_SPACE = 10
 
 const ANSWER_BYTES = 29
 const LINK_BYTES = 4
@@ -94,6 +96,25 @@ export function decodeAnswers(body: Buffer): Answer[] {
     answers.push({ link: body.readUInt32LE(at), seq, status, index, term })
   }
   return answers
+}
+
+/** What a member says about the room on its disk. */
+export interface SpaceReport {
+  readonly isLow: boolean
+  /** It leads, and takes no new writes. */
+  readonly refuses: boolean
+}
+
+/** The body of a space frame. */
+export function encodeSpace({ isLow, refuses }: SpaceReport): Uint8Array {
+  return Uint8Array.of((isLow ? 1 : 0) | (refuses ? 2 : 0))
+}
+
+/** Takes a space frame apart. */
+export function decodeSpace(body: Uint8Array): SpaceReport {
+  const flags = body.length === 1 ? body[0]! : 255
+  if (flags > 3) throw new DecodeError('malformed space frame')
+  return { isLow: (flags & 1) !== 0, refuses: (flags & 2) !== 0 }
 }
 
 /** The body of a retained frame. */

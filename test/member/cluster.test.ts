@@ -8,7 +8,7 @@ const LEVELS = ['strong', 'session', 'eventual'] as const
 
 async function three(seed: number): Promise<SimCluster> {
   const cluster = await SimCluster.start(seed, NAMES, {
-    storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 64 * 1024 },
+    storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 1024 * 1024 },
   })
   await cluster.awaitLeader()
   return cluster

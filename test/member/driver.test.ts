@@ -59,9 +59,11 @@ class Scene {
       onReadIndex: ignore,
       onProposed: ignore,
       onDropped: ignore,
+      roomToApply: () => undefined,
       onApplied: ignore,
       onSoft: ignore,
       onSnapshotWanted: ignore,
+      onInstalled: ignore,
       onFatal: (error) => {
         this.failure = error
       },

@@ -148,25 +148,6 @@ test('a cluster that has moved as a whole finds itself by the addresses of its o
   await cluster.close()
 })
 
-test('without the beginning of the log nobody can join, and whoever adds one is told so', async () => {
-  const cluster = await lone(85, {
-    storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 0 },
-  })
-  const store = cluster.store('a')
-  for (let i = 0; i < 150; i++) await cluster.run(store.put(`k${i}`, 'x'.repeat(2000)))
-  await cluster.world.advance(2000)
-  await cluster.run(store.checkpoint())
-  assert.ok(store.status().firstIndex > 1)
-  const added = store.members.add('b', 'b:7100', { timeoutMs: 20_000 })
-  const refused = assert.rejects(added, (error: unknown) => {
-    assert.match(String(error), /b needs entries from before/)
-    return hasCode('QUORATE_NOT_READY', 'committed')(error)
-  })
-  await cluster.run(Promise.all([refused, cluster.join('b')]))
-  assert.match(store.status().words.join(' '), /b needs entries that the log does not hold/)
-  await cluster.close()
-})
-
 test('while keepLogBytes hold the whole log, a checkpoint cuts nothing off and everybody can join', async () => {
   const cluster = await lone(86)
   const store = cluster.store('a')

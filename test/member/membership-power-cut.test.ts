@@ -52,7 +52,7 @@ async function cutDuring(
   { change, joins }: Case,
   events: number,
   mode: PowerCutMode,
-) {
+): Promise<void> {
   const isExpected = (error: unknown) => {
     if (!(error instanceof StoreError)) throw error
   }
@@ -64,7 +64,10 @@ async function cutDuring(
   for (const name of names) cluster.powerCut(name, mode)
   const started = names.filter((name) => name !== 'd')
   for (const name of started) await cluster.restart(name)
-  return joins ? cluster.restart('d').catch(isExpected) : undefined
+  if (!joins) return
+  const join = started.map((name) => cluster.addressOf(name))
+  const options = { dir: 'data', id: 'd', listen: 'd:7100', join, joinTimeoutMs: 2000 }
+  await cluster.reopen('d', options).catch(isExpected)
 }
 
 for (const each of CASES) {

@@ -1,0 +1,157 @@
+/**
+ * Everything about damage to the state of one member: whether it is that of the others (divergence.ts), and values
+ * that cannot be read here (read-repair.ts).
+ */
+import { StoreError } from '../base/errors.js'
+import type { Env } from '../env/env.js'
+import type { StateMachine } from '../machine/state-machine.js'
+import type { RaftCore } from '../raft/core.js'
+import { NONE, type NodeId } from '../raft/types.js'
+import { FRAME_NEED, FRAME_STORED } from '../wire/integrity.js'
+import type { BackendEvents } from './backend.js'
+import { type DivergedRange, Divergence } from './divergence.js'
+import type { Driver } from './driver.js'
+import type { Peers } from './peers.js'
+import { ReadRepair } from './read-repair.js'
+import type { Reads } from './reads.js'
+import type { Roster } from './roster.js'
+
+/** What integrity works with. */
+export interface IntegrityParts {
+  readonly env: Env
+  readonly machine: StateMachine
+  readonly core: RaftCore
+  readonly driver: Driver
+  readonly events: BackendEvents
+  readonly compareMs: number
+}
+
+/** What it asks of its member. */
+export interface IntegrityPorts {
+  /** Undefined before the member listens. */
+  peers(): Peers | undefined
+  roster(): Roster
+  reads(): Reads
+  /** The state is not to be served any more, and has to be had again. */
+  rebuild(why: StoreError): void
+}
+
+/** See the file's comment. */
+export class Integrity {
+  readonly repair: ReadRepair
+  readonly #parts: IntegrityParts
+  readonly #ports: IntegrityPorts
+  readonly #divergence: Divergence
+
+  constructor(parts: IntegrityParts, ports: IntegrityPorts) {
+    this.#parts = parts
+    this.#ports = ports
+    this.#divergence = this.#newDivergence()
+    this.repair = this.#newRepair()
+  }
+
+  /** Where members were found to differ and nobody can say who is right. */
+  get disputed(): DivergedRange | undefined {
+    return this.#divergence.disputed
+  }
+
+  /** A frame of wire/integrity.ts. @throws {DecodeError} */
+  onFrame(from: NodeId, kind: number, body: Buffer): void {
+    if (kind === FRAME_NEED || kind === FRAME_STORED) this.repair.onFrame(from, kind, body)
+    else this.#divergence.onFrame(from, kind, body)
+  }
+
+  /** Entries were applied. */
+  onApplied(): void {
+    this.#divergence.onApplied()
+  }
+
+  /** The state was replaced by one that came from elsewhere. */
+  onReplaced(): void {
+    this.#divergence.reset()
+  }
+
+  tick(now: number): void {
+    this.#divergence.tick(now)
+    this.repair.tick(now)
+  }
+
+  /** Nobody is asked any more, and a database that cannot be written stays so. */
+  end(): void {
+    this.repair.end()
+    this.#parts.machine.giveUp()
+  }
+
+  #newDivergence(): Divergence {
+    const { core, machine, compareMs } = this.#parts
+    const ports = this.#ports
+    return new Divergence(
+      {
+        get self() {
+          return ports.roster().self
+        },
+        get appliedIndex() {
+          return machine.appliedIndex
+        },
+        get conf() {
+          return machine.conf
+        },
+        get leader() {
+          return core.leader
+        },
+        get others() {
+          return ports.roster().others.map(({ nodeId }) => nodeId)
+        },
+        digestAt: (index) => machine.digestAt(index),
+        send: (to, kind, body) => {
+          ports.peers()?.sendFrame(to, kind, [body])
+        },
+        onDiverged: (range) => this.#onDiverged(range),
+      },
+      compareMs,
+    )
+  }
+
+  #newRepair(): ReadRepair {
+    const { env, machine, driver, events } = this.#parts
+    const ports = this.#ports
+    return new ReadRepair(
+      {
+        time: env.time,
+        view: () => machine.view(),
+        heal: (key, damaged, stored) => machine.heal(key, damaged, stored),
+        sources: () => this.#sources(),
+        send: (to, kind, parts) => ports.peers()?.sendFrame(to, kind, parts) === true,
+        reach: (minIndex, deadline) =>
+          ports.reads().reach({ level: 'eventual', minIndex, deadline, signal: undefined }),
+        own: (work) => driver.own(work),
+        onRepaired: ({ key, from }) => {
+          events.repaired(key, ports.roster().nameOf(from))
+        },
+        onUnreadable: (error) => ports.rebuild(error),
+        fail: (error) => driver.fail(error),
+      },
+      env.random.u32('need'),
+    )
+  }
+
+  /** The leader is least likely to be behind. */
+  #sources(): NodeId[] {
+    const { core } = this.#parts
+    const others = this.#ports.roster().others.map(({ nodeId }) => nodeId)
+    const up = others.filter((node) => this.#ports.peers()?.isUp(node) === true)
+    const leads = (node: NodeId) => (core.leader !== NONE && node === core.leader ? 1 : 0)
+    return up.sort((a, b) => leads(b) - leads(a))
+  }
+
+  #onDiverged({ after, at }: DivergedRange): void {
+    this.#parts.events.diverged(after, at)
+    const since = after === 0 ? `at or before index ${at}` : `after index ${after}, by ${at}`
+    this.#ports.rebuild(
+      new StoreError(
+        'QUORATE_CORRUPTION',
+        `the state of this member is not that of the majority: they went apart ${since}`,
+      ),
+    )
+  }
+}
