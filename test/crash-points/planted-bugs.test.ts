@@ -1,0 +1,151 @@
+/**
+ * Planted bugs: a power cut, or a test of the log, must find each of them, or their passing says nothing.
+ *
+ * A bug is a change of text in a copy of the compiled files; the text must occur there exactly once.
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import type { losePower } from './power-loss.js'
+import type { WORKLOADS } from './workloads.js'
+
+const DIST = join(import.meta.dirname, '../..')
+const SEED = 3
+/** A step that is odd meets all ways in which a boundary may be cut. */
+const EVERY = 7
+
+const root = mkdtempSync(join(tmpdir(), 'quorate-planted-'))
+after(() => rmSync(root, { recursive: true, force: true }))
+
+interface Bug {
+  readonly title: string
+  /** In compiled files below src/. */
+  readonly edits: readonly (readonly [file: string, from: string, to: string])[]
+  /** A workload of crash-points, or a test file below test/. */
+  readonly foundBy: string
+}
+
+const BUGS: readonly Bug[] = [
+  {
+    title: 'a segment gets its name without a sync of the folder',
+    edits: [
+      [
+        'log/segment-chain.js',
+        'await disk.rename(sparePath(dir, number), path);\n    await disk.syncDir(dir);',
+        'await disk.rename(sparePath(dir, number), path);',
+      ],
+    ],
+    foundBy: 'rotation',
+  },
+  {
+    title: 'the identity gets its name without a sync of the folder',
+    edits: [['member/small-file.js', 'await disk.syncDir(dir);', '']],
+    foundBy: 'rotation',
+  },
+  {
+    title: 'a write is acknowledged before its fsync',
+    edits: [
+      [
+        'log/segment-chain.js',
+        'await this.#file.writeDurable(encoded.parts, end);',
+        'await this.#file.write(encoded.parts, end);',
+      ],
+    ],
+    foundBy: 'rotation',
+  },
+  {
+    title: 'the log is shortened beyond the checkpoint',
+    edits: [
+      ['member/checkpoints.js', 'await this.#machine.checkpoint()', 'this.#machine.appliedIndex'],
+    ],
+    foundBy: 'checkpoint',
+  },
+  {
+    title: 'segments go before the compaction point is durable',
+    edits: [
+      [
+        'log/raft-log.js',
+        'await this.#chain.write(this.#stateBefore(), { hardState, previous, lastIndex }, [], 0);',
+        'void hardState;',
+      ],
+    ],
+    foundBy: 'checkpoint',
+  },
+  {
+    title: 'recovery does not make durable what it found in the cache',
+    edits: [['log/recovery.js', 'await file.writeDurable([last], from);', '']],
+    foundBy: 'log/raft-log.test.js',
+  },
+  {
+    title: 'torn bytes are left where the next write goes',
+    edits: [['log/recovery.js', 'await overwriteWithZeros(file, end, dirtyEnd);', '']],
+    foundBy: 'log/recovery.test.js',
+  },
+  {
+    title: 'damage before a later batch is cut off as if it were torn',
+    edits: [['log/recovery.js', 'if (later === undefined)\n        return;', 'return;']],
+    foundBy: 'log/recovery.test.js',
+  },
+  {
+    title: 'the log goes on after a failed fsync',
+    edits: [
+      [
+        'log/raft-log.js',
+        'task.reject(failed);\n            }\n        }',
+        'task.resolve();\n                this.#failed = undefined;\n            }\n        }',
+      ],
+    ],
+    foundBy: 'log/raft-log.test.js',
+  },
+]
+
+for (const [i, bug] of BUGS.entries()) {
+  test(`${bug.foundBy} finds: ${bug.title}`, async () => {
+    const dist = plant(join(root, String(i)), bug)
+    const found = bug.foundBy.endsWith('.js')
+      ? failsTest(dist, bug.foundBy)
+      : await losesSomething(dist, bug.foundBy)
+    assert.ok(found, 'it was not found')
+  })
+}
+
+function isCode(path: string): boolean {
+  return !/\.(d\.ts|map)$/.test(path)
+}
+
+/** A copy of the compiled project with the bug in it. */
+function plant(folder: string, { edits }: Bug): string {
+  const dist = join(folder, 'dist')
+  for (const part of ['src', 'test/crash-points', 'test/log']) {
+    cpSync(join(DIST, part), join(dist, part), { recursive: true, filter: isCode })
+  }
+  for (const name of ['package.json', 'node_modules']) {
+    symlinkSync(join(DIST, '..', name), join(folder, name))
+  }
+  for (const [file, from, to] of edits) {
+    const path = join(dist, 'src', file)
+    const code = readFileSync(path, 'utf8')
+    assert.equal(code.split(from).length, 2, `${file} has this once: ${from}`)
+    writeFileSync(path, code.replace(from, to))
+  }
+  return dist
+}
+
+async function losesSomething(dist: string, name: string): Promise<boolean> {
+  const module = await import(pathToFileURL(join(dist, 'test/crash-points/power-loss.js')).href)
+  const workloads = await import(pathToFileURL(join(dist, 'test/crash-points/workloads.js')).href)
+  const workload = (workloads.WORKLOADS as typeof WORKLOADS).find((each) => each.name === name)
+  assert.ok(workload)
+  const lose = module.losePower as typeof losePower
+  const { failures } = await lose(workload, SEED, (number) => number % EVERY === 0)
+  return failures.length > 0
+}
+
+function failsTest(dist: string, file: string): boolean {
+  const { status } = spawnSync(process.execPath, [join(dist, 'test', file)], { stdio: 'ignore' })
+  return status !== 0
+}
