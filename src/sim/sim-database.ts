@@ -44,6 +44,7 @@ const UNASKED_FLUSH_EVERY = 32
 interface Folder {
   durable: SortedBytes
   open: SimDatabase | undefined
+  isDamaged: boolean
 }
 
 /** The databases of one simulated host. */
@@ -66,15 +67,45 @@ export class SimDatabases implements Databases {
   }
 
   async open(dir: string): Promise<Database> {
-    const folder = this.#folders.get(dir) ?? { durable: undefined, open: undefined }
+    const folder = this.#folders.get(dir) ?? { durable: undefined, open: undefined, isDamaged: false }
     this.#folders.set(dir, folder)
     if (folder.open !== undefined) {
       throw new StoreError('QUORATE_LOCKED', `the database in ${dir} is open elsewhere`)
+    }
+    if (folder.isDamaged) {
+      throw new StoreError('QUORATE_CORRUPTION', `the database in ${dir} is damaged`)
     }
     const database = new SimDatabase(this, folder)
     folder.open = database
     await this.later(database, OPEN_MS)
     return database
+  }
+
+  async list(parent: string): Promise<string[]> {
+    const prefix = `${parent}/`
+    return [...this.#folders.keys()]
+      .filter((dir) => dir.startsWith(prefix))
+      .map((dir) => dir.slice(prefix.length))
+      .filter((name) => !name.includes('/'))
+      .sort()
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const folder = this.#closed(from)
+    if (folder === undefined) throw new Error(`there is no database in ${from}`)
+    if (this.#folders.has(to)) throw new Error(`there is a database in ${to}`)
+    this.#folders.delete(from)
+    this.#folders.set(to, folder)
+  }
+
+  async remove(dir: string): Promise<void> {
+    if (this.#closed(dir) !== undefined) this.#folders.delete(dir)
+  }
+
+  #closed(dir: string): Folder | undefined {
+    const folder = this.#folders.get(dir)
+    if (folder?.open === undefined) return folder
+    throw new StoreError('QUORATE_LOCKED', `the database in ${dir} is open`)
   }
 
   /** Ends the process that has the databases open: they go back to a state between last flush and now. */
@@ -95,13 +126,19 @@ export class SimDatabases implements Databases {
   /** Becomes the databases of an image, none of them open. */
   restore(image: ReadonlyMap<string, SortedBytes>): void {
     this.#folders.clear()
-    for (const [dir, durable] of image) this.#folders.set(dir, { durable, open: undefined })
+    for (const [dir, durable] of image) this.#folders.set(dir, { durable, open: undefined, isDamaged: false })
   }
 
   /** What the database in `dir` shows now, or would if it were opened. */
   contents(dir: string): Iterable<readonly [Uint8Array, Uint8Array]> {
     const folder = this.#folders.get(dir)
     return entriesOf(folder?.open?.current ?? folder?.durable)
+  }
+
+  /** Files of the database in `dir`, which is closed, are damaged or missing: it does not open any more. */
+  damage(dir: string): void {
+    const folder = this.#closed(dir)
+    if (folder !== undefined) folder.isDamaged = true
   }
 
   /** Lets the next flush that is asked for fail quietly, as on a full disk. */

@@ -31,6 +31,7 @@ export type DiskOperation =
   | 'makeDir'
   | 'list'
   | 'rename'
+  | 'link'
   | 'remove'
   | 'removeDir'
   | 'syncDir'
@@ -250,6 +251,16 @@ export class SimDisk implements Disk {
     })
   }
 
+  link(from: string, to: string): Promise<void> {
+    return this.#perform('link', from, () => {
+      const inode = this.#files.get(from)
+      if (inode === undefined) throw systemError('ENOENT', from)
+      if (this.#files.has(to)) throw systemError('EEXIST', to)
+      if (!this.#isDir(parentOf(to))) throw systemError('ENOENT', to)
+      this.#changeName({ from: undefined, to, inode, dirs: [parentOf(to)] })
+    })
+  }
+
   remove(path: string): Promise<void> {
     return this.#perform('remove', path, () => {
       const inode = this.#files.get(path)
@@ -408,6 +419,10 @@ class MountedDisk implements Disk {
 
   rename(from: string, to: string): Promise<void> {
     return this.#alive(() => this.#disk.rename(from, to))
+  }
+
+  link(from: string, to: string): Promise<void> {
+    return this.#alive(() => this.#disk.link(from, to))
   }
 
   remove(path: string): Promise<void> {

@@ -10,11 +10,11 @@ databaseContract('simulation', async () => {
   const databases = new SimDatabases(world, 'a')
   return {
     databases,
-    dir: 'state',
+    dir: 'data/state',
     run: (promise) => world.complete(promise, 60_000),
     crash: async () => {
       databases.powerCut()
-      return 'state'
+      return 'data/state'
     },
     close: async () => undefined,
   }

@@ -199,8 +199,8 @@ class UserClients<S> implements Workload<UserStep<S>> {
   }
 
   act({ member, step }: Step & UserStep<S>): void {
-    const { seats, trace } = this.#cluster
-    const seat = seats[member % seats.length]!
+    const { trace } = this.#cluster
+    const seat = this.#cluster.seatOf(member)
     if (seat.store === undefined) return
     trace.note(seat.name, JSON.stringify(step), undefined)
     const call = this.#clients.step(seat.store, step)

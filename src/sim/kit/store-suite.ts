@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { Session } from '../../store/session.js'
 import type { Store } from '../../store/store.js'
+import { registerCases, type SuiteCase, type SuiteOptions } from './suite.js'
 
 /** The part of a Store that the suite uses. */
 export type TestedStore = Pick<
@@ -21,16 +22,6 @@ export interface StoreFixture {
   end?(): Promise<void>
 }
 
-/** How the suite is run. */
-export interface StoreSuiteOptions {
-  /** Of node:test, vitest, jest, tape. */
-  readonly test: (title: string, run: () => Promise<void>) => unknown
-  /** Goes before each title. */
-  readonly name: string
-  /** A new and empty store that takes calls. */
-  factory(): Promise<StoreFixture>
-}
-
 /** What a test of the suite is given. */
 interface Bench {
   readonly store: TestedStore
@@ -39,26 +30,20 @@ interface Bench {
   entries(options: Parameters<Store['scan']>[0]): Promise<[string, unknown][]>
 }
 
-type Case = readonly [title: string, check: (bench: Bench) => Promise<void>]
-
 /** Runs the suite. */
-export function storeSuite({ test, name, factory }: StoreSuiteOptions): void {
-  for (const [title, check] of CASES) {
-    test(`${name}: ${title}`, async () => {
-      const fixture = await factory()
-      const run = fixture.run?.bind(fixture) ?? (<T>(promise: Promise<T>) => promise)
-      const bench = { store: fixture.store, run, entries: entriesOf(fixture.store, run) }
-      try {
-        await check(bench)
-      } finally {
-        await run(fixture.store.close())
-        await fixture.end?.()
-      }
-    })
-  }
+export function storeSuite(options: SuiteOptions<StoreFixture>): void {
+  registerCases(options, CASES, async (fixture, check) => {
+    const run = fixture.run?.bind(fixture) ?? (<T>(promise: Promise<T>) => promise)
+    try {
+      await check({ store: fixture.store, run, entries: entriesOf(fixture.store, run) })
+    } finally {
+      await run(fixture.store.close())
+      await fixture.end?.()
+    }
+  })
 }
 
-const CASES: readonly Case[] = [
+const CASES: readonly SuiteCase<Bench>[] = [
   [
     'what was put is there, what was not is undefined',
     async ({ store, run }) => {

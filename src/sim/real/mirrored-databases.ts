@@ -36,7 +36,8 @@ export class DatabaseMirror implements Databases {
   readonly #level = new LevelDatabases(LEVEL_OPTIONS)
   /** What LevelDB may come back with, by folder: digests of its states since its last flush. */
   readonly #states = new Map<string, Set<number>>()
-  readonly #open = new Set<Database>()
+  /** By folder; what a process left open that died is closed before the folder is touched again. */
+  readonly #open = new Map<string, Database>()
 
   /** @param root an existing folder that nobody else uses */
   constructor(world: SimWorld, root: string, simulated: SimDatabases) {
@@ -51,10 +52,27 @@ export class DatabaseMirror implements Databases {
     return new MirroredDatabase(this, dir, simulated, real)
   }
 
+  list(parent: string): Promise<string[]> {
+    return this.#simulated.list(parent)
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#simulated.rename(from, to)
+    await this.#world.hold(this.#rename(from, to))
+    const states = this.#states.get(from)
+    if (states !== undefined) this.#states.set(to, states)
+    this.#states.delete(from)
+  }
+
+  async remove(dir: string): Promise<void> {
+    await this.#simulated.remove(dir)
+    await this.#world.hold(this.#remove(dir))
+    this.#states.delete(dir)
+  }
+
   /** The process is dead. */
   async abandon(): Promise<void> {
-    for (const database of this.#open) await database.close()
-    this.#open.clear()
+    for (const dir of [...this.#open.keys()]) await this.#abandon(dir)
   }
 
   hold<T>(work: Promise<T>): Promise<T> {
@@ -69,13 +87,28 @@ export class DatabaseMirror implements Databases {
     this.#states.set(dir, states)
   }
 
-  async close(database: Database): Promise<void> {
-    this.#open.delete(database)
-    await this.#world.hold(database.close())
+  async close(dir: string): Promise<void> {
+    await this.#world.hold(this.#abandon(dir))
+  }
+
+  async #rename(from: string, to: string): Promise<void> {
+    await this.#abandon(from)
+    await this.#level.rename(join(this.#root, from), join(this.#root, to))
+  }
+
+  async #remove(dir: string): Promise<void> {
+    await this.#abandon(dir)
+    await this.#level.remove(join(this.#root, dir))
+  }
+
+  async #abandon(dir: string): Promise<void> {
+    const database = this.#open.get(dir)
+    this.#open.delete(dir)
+    await database?.close()
   }
 
   async #recover(dir: string): Promise<Database> {
-    await this.abandon()
+    await this.#abandon(dir)
     const path = join(this.#root, dir)
     const real = await this.#level.open(path)
     const found = digestOf(await everything(real))
@@ -96,7 +129,7 @@ export class DatabaseMirror implements Databases {
   }
 
   #keep(dir: string, database: Database): Database {
-    this.#open.add(database)
+    this.#open.set(dir, database)
     this.passed(dir, 'flushed')
     return database
   }
@@ -158,7 +191,7 @@ class MirroredDatabase implements Database {
 
   async close(): Promise<void> {
     await this.#simulated.close()
-    await this.#mirror.close(this.#real)
+    await this.#mirror.close(this.#dir)
   }
 
   async #write(simulated: DatabaseBatch, changes: readonly Change[]): Promise<void> {

@@ -145,6 +145,14 @@ class MirroredDisk implements Disk {
     )
   }
 
+  async link(from: string, to: string): Promise<void> {
+    await this.#simulated.link(from, to)
+    const { at } = this.#mirror
+    await this.#mirror.real((disk) =>
+      disk.link(at.call(this.#mirror, from), at.call(this.#mirror, to)),
+    )
+  }
+
   async remove(path: string): Promise<void> {
     await this.#simulated.remove(path)
     await this.#mirror.real((disk) => disk.remove(this.#mirror.at(path)))

@@ -292,8 +292,7 @@ class Clients implements Workload<ClientEvent> {
   }
 
   #seat(member: number): Seat {
-    const { seats } = this.#at
-    return seats[member % seats.length]!
+    return this.#at.seatOf(member)
   }
 
   #key(key: number): string {

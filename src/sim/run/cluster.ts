@@ -17,6 +17,7 @@ import { MemberWatch } from '../watch/member-watch.js'
 import type { ReadValue } from '../watch/model-machine.js'
 import { WatchedDatabases } from '../watch/watched-database.js'
 import { SimWorld } from '../world.js'
+import { Administration } from './administration.js'
 import { describeInput } from './describe.js'
 import { Seat } from './seat.js'
 import { newTally, type Tally } from './tally.js'
@@ -36,7 +37,13 @@ export interface ClusterSetup {
 /** The data folder of every member, on its own disk. */
 export const DIR = 'data'
 
-const NAMES = ['a', 'b', 'c', 'd', 'e'] as const
+const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const
+/** Machines beside those of the first members, where members may be changed. */
+const SPARES = 2
+/** The whole log, as long as a newcomer cannot be sent anything else. */
+const WHOLE_LOG_BYTES = 2 ** 30
+/** How long a newcomer waits to be let in. */
+const JOIN_MS = 10_000
 /** Clients that members remember (member/storage.ts). */
 const SESSIONS_MAX = 4096
 /** Segments are filled and left behind in a short run, too. */
@@ -75,6 +82,7 @@ export class Cluster {
   readonly tally: Tally = newTally()
   readonly watch: ClusterWatch
   readonly seats: readonly Seat[]
+  readonly administration: Administration
   readonly #setup: ClusterSetup
   readonly #mirrors: Mirror[] = []
 
@@ -89,14 +97,29 @@ export class Cluster {
     this.recorder = new Recorder(now)
     this.#setup = setup
     const names = NAMES.slice(0, knobs.members)
-    const nodes = names.map((_, at) => at + 1)
-    this.watch = new ClusterWatch(this.findings, nodes, SESSIONS_MAX, setup.readValue)
-    this.seats = names.map((name, at) => this.#newSeat(name, at + 1, onEnd))
+    this.watch = new ClusterWatch(this.findings, names, SESSIONS_MAX, setup.readValue)
+    const spares = knobs.faults.includes('membership') ? SPARES : 0
+    const ended = (seat: Seat) => {
+      this.administration.abandon(seat)
+      onEnd(seat)
+    }
+    this.seats = NAMES.slice(0, knobs.members + spares).map((name) => this.#newSeat(name, ended))
+    this.administration = new Administration({
+      ...this,
+      addressOf: (name) => this.#addressOf(name),
+    })
   }
 
   /** The members that may still come back. */
   get living(): Seat[] {
-    return this.seats.filter((seat) => seat.state !== 'lost')
+    const { members } = this.watch
+    return this.seats.filter(({ name, state }) => state !== 'lost' && members.has(name))
+  }
+
+  /** Who carries out the `member` of a client's call: who is there, as long as nobody else has come. */
+  seatOf(member: number): Seat {
+    const seat = this.seats[member % this.seats.length]!
+    return seat.state === 'spare' ? this.seats[member % this.knobs.members]! : seat
   }
 
   /** Who leads, of several the one in the highest term. */
@@ -169,12 +192,12 @@ export class Cluster {
     for (const mirror of this.#mirrors) await mirror.end()
   }
 
-  #newSeat(name: string, node: number, onEnd: (seat: Seat) => void): Seat {
+  #newSeat(name: string, onEnd: (seat: Seat) => void): Seat {
     const { world, knobs, findings } = this
     const host = new SimHost(world, this.network, name)
     if (knobs.disk === 'slow') host.slow(SLOW_DISK)
     host.drift(1 + ((world.below(3, 'drift', name) - 1) * knobs.driftPpm) / 1_000_000)
-    const watch = new MemberWatch(node, this.watch, (input, core) => {
+    const watch = new MemberWatch(this.watch, (input, core) => {
       if (input.type === 'compacted') this.tally.compactions++
       const what = describeInput(input)
       if (what !== undefined) this.trace.note(name, what, core)
@@ -185,6 +208,7 @@ export class Cluster {
     const seat: Seat = new Seat(world, findings, {
       host,
       options: this.#optionsOf(name),
+      isSpare: !this.watch.members.has(name),
       boot: () => watched(host, mirror?.boot() ?? host.boot(), watch, findings),
       watch: (parts) => watch.attach(parts),
       onEnd: () => onEnd(seat),
@@ -194,20 +218,35 @@ export class Cluster {
   }
 
   #optionsOf(name: string): OpenOptions {
-    const { members, checkpointBytes, limits } = this.knobs
-    const names = NAMES.slice(0, members)
+    const { checkpointBytes, limits, protection, faults } = this.knobs
     const { storage, ...store } = this.#setup.store
-    const addresses = Object.fromEntries(names.map((each) => [each, `${each}:7100`]))
+    const keepLogBytes = faults.includes('membership') ? WHOLE_LOG_BYTES : 0
     return {
       timing: timingOf(this.knobs),
       ...(limits === 'tight' && { limits: TIGHT_LIMITS }),
       ...store,
-      storage: { segmentBytes: SEGMENT_BYTES, checkpointBytes, keepLogBytes: 0, ...storage },
-      secret: 'a secret for simulations',
+      storage: { segmentBytes: SEGMENT_BYTES, checkpointBytes, keepLogBytes, ...storage },
+      ...(protection === 'secret' && { secret: 'a secret for simulations' }),
       dir: DIR,
       id: name,
-      ...(members > 1 && { members: addresses }),
+      ...this.#peersOf(name),
     }
+  }
+
+  /** Whom a member knows from the beginning, or asks to be let in. */
+  #peersOf(name: string): Partial<OpenOptions> {
+    const first = [...this.watch.members]
+    const addresses = first.map((each) => [each, this.#addressOf(each)] as const)
+    const listen = this.#addressOf(name)
+    if (!first.includes(name)) {
+      return { listen, join: addresses.map(([, address]) => address), joinTimeoutMs: JOIN_MS }
+    }
+    return first.length > 1 ? { members: Object.fromEntries(addresses) } : { listen }
+  }
+
+  #addressOf(name: string): string {
+    if (this.knobs.protection === 'secret') return `${name}:7100`
+    return `127.0.0.1:${7101 + (NAMES as readonly string[]).indexOf(name)}`
   }
 }
 

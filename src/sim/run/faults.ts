@@ -3,6 +3,7 @@ import { unreachable } from '../../base/assert.js'
 import { type FaultEvent, WHOEVER_LEADS } from '../schedule/schedule.js'
 import type { SimNetwork } from '../sim-network.js'
 import type { SimWorld } from '../world.js'
+import type { Administration } from './administration.js'
 import { rot } from './rot.js'
 import type { Seat } from './seat.js'
 import type { Tally } from './tally.js'
@@ -14,6 +15,7 @@ export interface FaultTarget {
   readonly seats: readonly Seat[]
   readonly leader: Seat | undefined
   readonly tally: Tally
+  readonly administration: Administration
 }
 
 /** How long it takes to bring back a machine whose disk was slow and then gone. */
@@ -60,9 +62,12 @@ function begin(event: FaultEvent, target: FaultTarget): boolean {
       seatOf(event.member).host.stepWall(event.stepMs)
       return true
     case 'rot':
-      return rot(seatOf(event.member), event, seats)
+      return !target.administration.hasBegun && rot(seatOf(event.member), event, seats)
     case 'isolate':
       return isolate(seatOf(event.member), event.ms, target)
+    case 'transfer':
+    case 'membership':
+      return target.administration.begin(event, seatOf(event.member))
     case 'partition':
     case 'oneWayCut':
     case 'clog':
@@ -79,7 +84,7 @@ function crash(
   { tally }: FaultTarget,
   end: (seat: Seat) => void,
 ): boolean {
-  const isRunning = seat.state !== 'down' && seat.state !== 'lost'
+  const { isRunning } = seat
   if (isRunning) {
     end(seat)
     seat.startIn(downMs)

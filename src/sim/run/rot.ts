@@ -20,7 +20,8 @@ export function rot(
   seats: readonly Seat[],
 ): boolean {
   const others = seats.filter((other) => other.isRotten && other !== seat).length
-  if (others + 1 > (seats.length - 1) / 2) return false
+  const members = seats.filter(({ state }) => state !== 'spare').length
+  if (others + 1 > (members - 1) / 2 || seat.state === 'spare') return false
   const { disk } = seat.host
   const segments = disk.paths(LOG_DIR).filter((path) => SEGMENT.test(path))
   const path = segments[at % Math.max(1, segments.length)]

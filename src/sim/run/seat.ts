@@ -1,8 +1,9 @@
 /**
  * A member's place in a simulated cluster: its machine, the process that runs on it or does not, and what is excused.
  *
- * States: down -> opening -> up -> closing -> down, and down again from anywhere by a kill or a power cut. `lost` is
- * final: its disk was damaged beyond what this version repairs.
+ * States: down -> opening -> up -> closing -> down, and down again from anywhere by a kill or a power cut. `spare` is
+ * a machine that nobody has asked to become a member yet. `lost` is final: its disk was damaged beyond what this
+ * version repairs, or it was removed from the cluster.
  */
 import { InvariantError } from '../../base/assert.js'
 import { StoreError } from '../../base/errors.js'
@@ -16,12 +17,14 @@ import type { Findings } from '../watch/findings.js'
 import type { SimWorld } from '../world.js'
 
 /** Where a member stands. */
-export type SeatState = 'down' | 'opening' | 'up' | 'closing' | 'lost'
+export type SeatState = 'spare' | 'down' | 'opening' | 'up' | 'closing' | 'lost'
 
 /** How a member's process and machine are made. */
 export interface SeatSetup {
   readonly host: SimHost
   readonly options: OpenOptions
+  /** Not a member of the beginning. */
+  readonly isSpare: boolean
   /** The environment of a new process. */
   boot(): Env
   readonly watch: (parts: MemberParts) => void
@@ -32,6 +35,11 @@ export interface SeatSetup {
 
 /** A member that has stopped by itself is started again after so long. */
 const RESTART_MS = 700
+/** Of who joins: it was removed meanwhile, or had forgotten that it had been let in. */
+const NOT_LET_IN: ReadonlySet<string | undefined> = new Set([
+  'QUORATE_REMOVED',
+  'QUORATE_WRONG_MEMBER',
+])
 
 /** One member; see the file's comment. */
 export class Seat {
@@ -40,7 +48,7 @@ export class Seat {
   readonly #world: SimWorld
   readonly #findings: Findings
   readonly #setup: SeatSetup
-  #state: SeatState = 'down'
+  #state: SeatState
   #store: Store | undefined
   /** Counts processes, so that what an earlier one still says is not heard. */
   #life = 0
@@ -56,6 +64,7 @@ export class Seat {
     this.#world = world
     this.#findings = findings
     this.#setup = setup
+    this.#state = setup.isSpare ? 'spare' : 'down'
   }
 
   get state(): SeatState {
@@ -70,6 +79,18 @@ export class Seat {
   /** Until when its process stood still, or stands still. */
   get pausedUntil(): number {
     return this.#pausedUntil
+  }
+
+  /** Whether it has a process, perhaps one that is opening or closing. */
+  get isRunning(): boolean {
+    return this.#state === 'opening' || this.#state === 'up' || this.#state === 'closing'
+  }
+
+  /** Starts a spare machine: it waits to be let in. */
+  enlist(): void {
+    if (this.#state !== 'spare') return
+    this.#state = 'down'
+    this.start()
   }
 
   /** Starts a process on a machine without one. */
@@ -124,7 +145,7 @@ export class Seat {
 
   /** The process stands still for `ms`. */
   pause(ms: number): void {
-    if (this.#state === 'down' || this.#state === 'lost') return
+    if (!this.isRunning) return
     const life = this.#life
     this.#pausedUntil = Math.max(this.#pausedUntil, this.#world.now + ms)
     this.host.pause()
@@ -145,17 +166,31 @@ export class Seat {
     store.on('fatal', (error) => {
       if (life === this.#life) this.#stopped(error)
     })
+    store.on('removed', () => {
+      if (life === this.#life) this.#leave('removed from the cluster')
+    })
   }
 
   #notOpened(error: unknown): void {
-    const isDamage = error instanceof StoreError && error.code === 'QUORATE_CORRUPTION'
-    if (isDamage && this.isRotten) {
-      this.#end('lost: its disk is damaged')
-      this.host.kill()
-      this.#state = 'lost'
-      return
-    }
-    this.#stopped(error)
+    const code = error instanceof StoreError ? error.code : undefined
+    if (code === 'QUORATE_CORRUPTION' && this.isRotten) this.#leave('lost: its disk is damaged')
+    else if (this.#setup.isSpare && code === 'QUORATE_TIMEOUT') this.#wait()
+    else if (this.#setup.isSpare && NOT_LET_IN.has(code)) this.#leave('not let in')
+    else this.#stopped(error)
+  }
+
+  /** Nobody has let it in yet. */
+  #wait(): void {
+    this.#end('was not let in yet')
+    this.host.kill()
+    this.#state = 'spare'
+  }
+
+  /** It does not come back. */
+  #leave(how: string): void {
+    this.#end(how)
+    this.host.kill()
+    this.#state = 'lost'
   }
 
   /** The member ended by itself: excused or not, somebody starts it again. */
@@ -170,7 +205,7 @@ export class Seat {
   }
 
   #end(how: string): boolean {
-    if (this.#state === 'down' || this.#state === 'lost') return false
+    if (!this.isRunning) return false
     this.#life++
     this.#store = undefined
     this.#pausedUntil = Math.min(this.#pausedUntil, this.#world.now)

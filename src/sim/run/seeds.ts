@@ -8,7 +8,7 @@ import { clientArbitrary, knobsArbitrary, scheduleArbitrary } from '../schedule/
 import type { ClientEvent, Schedule } from '../schedule/schedule.js'
 
 const EVENTS_MAX = 400
-const DURATION_MS = 15_000
+const DURATION_MS = 16_000
 
 /** The schedules of the simulator's own workload. */
 export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {

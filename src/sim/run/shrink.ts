@@ -41,14 +41,18 @@ export async function shrinkSeed<A extends Action>(
 ): Promise<Shrunk<A> | undefined> {
   const end = performance.now() + timeMs
   let found: Failing<A> | undefined
+  let running: Promise<RunReport> | undefined
   const property = fc.asyncProperty(schedules, async (schedule) => {
-    const report = await run(schedule)
+    running = run(schedule)
+    const report = await running
     const rule = report.violation?.rule
     if (rule === undefined || (found !== undefined && rule !== found.report.violation?.rule)) return
     found = { schedule, report }
     throw new Error(rule)
   })
   await fc.check(property, { ...ONE_RUN, seed, interruptAfterTimeLimit: FAST_CHECK_SHARE * timeMs })
+  // When its time is up fast-check does not wait for the run under way, and two at a time cannot be.
+  await running
   return found === undefined ? undefined : ablate(found, run, end)
 }
 

@@ -117,7 +117,7 @@ class Simulation<A extends Action> {
   }
 
   async #heal(): Promise<void> {
-    const { trace, network, seats } = this.#cluster
+    const { trace, network, seats, watch } = this.#cluster
     trace.note('', 'all faults end', undefined)
     network.healAll()
     for (const seat of seats) {
@@ -130,8 +130,11 @@ class Simulation<A extends Action> {
       // What was done to its disk may still show, at the next write say: whoever runs it starts it again.
       if (seat.isExcused) seat.kill()
       seat.startIn(0)
+      if (watch.members.has(seat.name)) seat.enlist()
     }
-    const isOver = await this.#cluster.until(() => this.#workload.openCalls === 0)
+    const { administration } = this.#cluster
+    const openCalls = () => this.#workload.openCalls + administration.openCalls
+    const isOver = await this.#cluster.until(() => openCalls() === 0)
     if (!isOver) this.#workload.checkOverdue()
   }
 

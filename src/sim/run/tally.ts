@@ -24,6 +24,12 @@ export interface Tally {
   tokens: number
   checkpoints: number
   compactions: number
+  /** Changes of members that were confirmed. */
+  memberChanges: number
+  /** Leaderships handed over on request. */
+  transfers: number
+  /** Snapshots that members installed. */
+  snapshots: number
   /** Histories that the search for a linearization could not decide within its budget. */
   undecided: number
 }
@@ -47,6 +53,9 @@ export function newTally(): Tally {
     tokens: 0,
     checkpoints: 0,
     compactions: 0,
+    memberChanges: 0,
+    transfers: 0,
+    snapshots: 0,
     undecided: 0,
   }
 }
@@ -81,6 +90,8 @@ export function shortfalls(tally: Tally): string[] {
       runs / 20,
     ]),
     ['V3 leaders', tally.leaders, 2 * runs],
+    ['V3 members changed', tally.memberChanges, runs / 20],
+    ['V3 leaderships handed over', tally.transfers, runs / 20],
     ['V4 log truncations', tally.compactions, runs / 20],
     ['V5 stale reads', tally.staleReads, runs],
   ]

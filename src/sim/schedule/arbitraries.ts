@@ -12,6 +12,7 @@ import {
   FAULT_CLASSES,
   type FaultEvent,
   type Knobs,
+  type MembershipChange,
   type Schedule,
   type ScheduleEvent,
   type Step,
@@ -29,6 +30,16 @@ export interface ScheduleParts<A extends Action> {
 
 /** So many of 100 events are done by clients. */
 const CLIENT_SHARE = 91
+/** Those first that leave a cluster as able as it was. */
+const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
+  'add',
+  'add',
+  'replace',
+  'promote',
+  'remove',
+  'addLearner',
+  'demote',
+]
 const SEED_MAX = 2 ** 31 - 1
 
 /** Schedules of `actions` by clients, with faults in between. `fc` is the module `fast-check`. */
@@ -58,6 +69,7 @@ export function knobsArbitrary(fc: typeof FastCheck): Arbitrary<Knobs> {
     valueBytes: fc.constantFrom(0, 100, 3000),
     checkpointBytes: fc.constantFrom(1 << 26, 1 << 16),
     limits: fc.constantFrom('normal', 'normal', 'tight'),
+    protection: fc.constantFrom('none', 'none', 'none', 'secret'),
     faults: fc.subarray([...FAULT_CLASSES]),
   } as const)
 }
@@ -117,7 +129,8 @@ export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
   )
 }
 
-function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
+/** One fault, of any class. */
+export function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
   const member = fc.nat(WHOEVER_LEADS + 3)
   const pair = { from: member, to: member }
   const mode = fc.constantFrom(
@@ -130,7 +143,7 @@ function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
   const ms = fc.constantFrom(50, 800, 5000)
   const is = <T extends string>(type: T) => fc.constant(type)
   const stepMs = fc.integer({ min: -60_000, max: 60_000 })
-  return fc.oneof(
+  const common = [
     fc.record({ type: is('kill'), member, downMs }),
     fc.record({ type: is('powerCut'), member, mode, downMs }),
     fc.record({ type: is('blackout'), mode, downMs }),
@@ -144,7 +157,7 @@ function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
     fc.record({
       type: is('slowDisk'),
       member,
-      factor: fc.constantFrom(10, 50, 300),
+      factor: fc.constantFrom(10, 50, 300, 1000),
       ms,
       end: fc.oneof(fc.constant('recovers' as const), mode),
     }),
@@ -156,11 +169,25 @@ function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
     }),
     fc.record({ type: is('flushError'), member }),
     fc.record({ type: is('clock'), member, stepMs }),
-    fc.record({
-      type: is('rot'),
-      member,
-      at: fc.nat(1_000_000),
-      how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
-    }),
+    fc.record({ type: is('transfer'), member, to: member }),
+  ]
+  const rot = fc.record({
+    type: is('rot'),
+    member,
+    at: fc.nat(1_000_000),
+    how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
+  })
+  const membership = fc.record({
+    type: is('membership'),
+    member,
+    change: fc.constantFrom(...MEMBERSHIP_CHANGES),
+    who: fc.nat(6),
+  })
+  return fc.oneof(
+    ...common.map((arbitrary) => ({ weight: 2, arbitrary: arbitrary as Arbitrary<FaultEvent> })),
+    // Often there is nothing that it may damage.
+    { weight: 4, arbitrary: rot },
+    // Most changes need some that came before them.
+    { weight: 5, arbitrary: membership },
   )
 }

@@ -25,6 +25,8 @@ export const FAULT_CLASSES = [
   'flushError',
   'clock',
   'rot',
+  'transfer',
+  'membership',
 ] as const
 
 /** A kind of fault. */
@@ -44,6 +46,8 @@ export interface Knobs {
   readonly checkpointBytes: number
   /** The bounds of queues, caches and messages. */
   readonly limits: 'normal' | 'tight'
+  /** How connections are protected: not at all, on addresses of one machine, or by a shared secret. */
+  readonly protection: 'none' | 'secret'
   /** Faults of other classes do not happen. */
   readonly faults: readonly FaultClass[]
 }
@@ -127,6 +131,18 @@ export type FaultEvent =
   | { readonly type: 'clock'; readonly member: number; readonly stepMs: number }
   /** Bytes of a complete log segment change while they lie there; never on more than a minority of members. */
   | { readonly type: 'rot'; readonly member: number; readonly at: number; readonly how: Damage }
+  /** Leadership is handed over: asked for through `member`. */
+  | { readonly type: 'transfer'; readonly member: number; readonly to: number }
+  /** Who is a member is changed: asked for through `member`. Members that come are on machines of their own. */
+  | {
+      readonly type: 'membership'
+      readonly member: number
+      readonly change: MembershipChange
+      readonly who: number
+    }
+
+/** What a `membership` event asks for. */
+export type MembershipChange = 'add' | 'addLearner' | 'promote' | 'demote' | 'remove' | 'replace'
 
 /** Disk operations that a `diskError` makes fail, with EIO. */
 export const FAILING_OPERATIONS = ['sync', 'write', 'open', 'read', 'rename', 'syncDir'] as const

@@ -2,9 +2,12 @@
  * What is true of a cluster as a whole, known to nobody in it: who led each term, which entries exist, which of them
  * are committed, and what the state is after each.
  *
- * Rules R1, R3, R5, R6 and R7 are checked here; the others of the log in member-watch.ts.
+ * Rules R1, R3, R5, R6, R7 and R11 are checked here; the others of the log in member-watch.ts.
  */
-import type { Entry, EntryId, LogIndex, NodeId, Term } from '../../raft/types.js'
+import { isDeepStrictEqual } from 'node:util'
+import type { Configuration } from '../../machine/state-machine.js'
+import type { ConfState, Entry, EntryId, LogIndex, NodeId, Term } from '../../raft/types.js'
+import { decodeDirectory } from '../../wire/directory.js'
 import type { Findings } from './findings.js'
 import { type Link, LogHistory, linkAfter } from './log-shadow.js'
 import { ModelMachine, type ReadValue } from './model-machine.js'
@@ -15,12 +18,28 @@ interface KnownEntry {
   readonly previousTerm: Term
 }
 
+interface KnownConfiguration {
+  readonly index: LogIndex
+  readonly conf: ConfState
+  readonly members: ReadonlySet<string>
+}
+
+const NOBODY: ConfState = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+}
+
 /** What all watches of a cluster share. */
 export class ClusterWatch {
   readonly findings: Findings
   readonly model: ModelMachine
   /** By node id, over all lives of the member. */
-  readonly logs: ReadonlyMap<NodeId, LogHistory>
+  readonly #logs = new Map<NodeId, LogHistory>()
+  /** Every configuration that came into force somewhere, ascending. */
+  readonly #configurations: KnownConfiguration[] = []
   readonly #leaders = new Map<Term, NodeId>()
   readonly #entries = new Map<string, KnownEntry>()
   /** By index. */
@@ -29,13 +48,28 @@ export class ClusterWatch {
 
   constructor(
     findings: Findings,
-    nodes: readonly NodeId[],
+    names: readonly string[],
     maxClients: number,
     readValue: ReadValue,
   ) {
     this.findings = findings
     this.model = new ModelMachine(maxClients, readValue)
-    this.logs = new Map(nodes.map((node) => [node, new LogHistory()]))
+    const conf = { ...NOBODY, voters: names.map((_, at) => at + 1) }
+    this.#configurations.push({ index: 0, conf, members: new Set(names) })
+  }
+
+  logOf(node: NodeId): LogHistory {
+    let log = this.#logs.get(node)
+    if (log === undefined) {
+      log = new LogHistory()
+      this.#logs.set(node, log)
+    }
+    return log
+  }
+
+  /** The names of the members, as of the newest entry that anybody has applied. */
+  get members(): ReadonlySet<string> {
+    return this.#configurations.at(-1)!.members
   }
 
   /** Terms that had a leader. */
@@ -80,21 +114,22 @@ export class ClusterWatch {
   }
 
   /** R6: a leader calls everything up to `index` committed; `log` is its log. */
-  commits(index: LogIndex, node: NodeId, leaderTerm: Term): void {
-    const log = this.logs.get(node)!.taken
+  commits(index: LogIndex, node: NodeId, leaderTerm: Term, conf: ConfState): void {
+    const log = this.logOf(node).taken
     const newest = log.at(index)
     this.findings.expect(
       newest?.term === leaderTerm || index <= this.committed.index,
       'R6 commit is durable on a quorum',
       () => `the leader of term ${leaderTerm} commits index ${index} of term ${newest?.term}`,
     )
-    const holders = [...this.logs.values()].filter(
-      ({ durable }) => newest !== undefined && durable.at(index)?.hash === newest.hash,
-    ).length
+    const holds = (holder: NodeId) =>
+      newest !== undefined && this.logOf(holder).durable.at(index)?.hash === newest.hash
     this.findings.expect(
-      index <= this.committed.index || holders > this.logs.size / 2,
+      index <= this.committed.index || isQuorum(conf, holds),
       'R6 commit is durable on a quorum',
-      () => `index ${index} is committed with ${holders} of ${this.logs.size} durable copies`,
+      () =>
+        `index ${index} is committed, ${[...this.#logs.keys()].filter(holds)} have it durably ` +
+        `of ${JSON.stringify(conf)}`,
     )
     for (let at = this.#committed.length; at <= index; at++) {
       const link = log.at(at)
@@ -128,6 +163,24 @@ export class ClusterWatch {
     }
   }
 
+  /** R11: `node` has put the configuration of the entry at `index` into force. */
+  configures(node: NodeId, index: LogIndex, { conf, members }: Configuration): void {
+    const known = this.#configurations.find((each) => each.index >= index)
+    this.findings.expect(
+      known === undefined
+        ? follows(this.#configurations.at(-1)!.conf, conf)
+        : known.index === index && isDeepStrictEqual(known.conf, conf),
+      'R11 one change at a time',
+      () => {
+        const before = known ?? this.#configurations.at(-1)!
+        return `node ${node} has ${JSON.stringify(conf)} at index ${index}, others ${JSON.stringify(before)}`
+      },
+    )
+    if (known !== undefined) return
+    const names = decodeDirectory(members).members.map(({ id }) => id)
+    this.#configurations.push({ index, conf, members: new Set(names) })
+  }
+
   /** S1, S4: the state of a member after a batch. */
   holds(node: NodeId, { appliedIndex, data, sessions }: StateDigest): void {
     this.findings.expect(
@@ -143,4 +196,27 @@ export class ClusterWatch {
       () => `the session table of node ${node} at index ${appliedIndex} is another than elsewhere`,
     )
   }
+}
+
+/** Whether the nodes for which `holds` is true decide in `conf`: in a joint one, in both halves. */
+function isQuorum(
+  { voters, votersOutgoing }: ConfState,
+  holds: (node: NodeId) => boolean,
+): boolean {
+  return [voters, votersOutgoing].every(
+    (half) => half.length === 0 || half.filter(holds).length > half.length / 2,
+  )
+}
+
+/** Whether every majority of `before` meets every majority of `next`: one voter at a time, or by a joint step. */
+function follows(before: ConfState, next: ConfState): boolean {
+  if (before.votersOutgoing.length > 0) return isSame(before.voters, next.voters)
+  if (next.votersOutgoing.length > 0) return isSame(before.voters, next.votersOutgoing)
+  const gone = before.voters.filter((node) => !next.voters.includes(node)).length
+  const come = next.voters.filter((node) => !before.voters.includes(node)).length
+  return gone + come <= 1
+}
+
+function isSame(some: readonly NodeId[], others: readonly NodeId[]): boolean {
+  return some.length === others.length && some.every((node) => others.includes(node))
 }

@@ -12,6 +12,7 @@ export type Rule =
   | 'R8 order of positions'
   | 'R9 nothing goes back'
   | 'R10 promises are durable'
+  | 'R11 one change at a time'
   | 'R12 reads are confirmed'
   | 'S1 equal index, equal state'
   | 'S2 state and index move together'

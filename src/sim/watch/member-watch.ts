@@ -6,17 +6,18 @@
  */
 import type { MemberParts } from '../../member/member.js'
 import type { RaftCore } from '../../raft/core.js'
-import type {
-  AppendTask,
-  Entry,
-  Input,
-  LogIndex,
-  Message,
-  NodeId,
-  ReadState,
-  Ready,
-  Role,
-  Term,
+import {
+  type AppendTask,
+  type Entry,
+  type Input,
+  type LogIndex,
+  type Message,
+  NONE,
+  type NodeId,
+  type ReadState,
+  type Ready,
+  type Role,
+  type Term,
 } from '../../raft/types.js'
 import type { ClusterWatch } from './cluster-watch.js'
 import type { Findings } from './findings.js'
@@ -30,7 +31,8 @@ export type InputListener = (input: Input, core: RaftCore) => void
 
 /** One member; see the file's comment. */
 export class MemberWatch {
-  readonly #node: NodeId
+  /** Known when it is opened: newcomers are given a number. */
+  #node: NodeId = NONE
   readonly #cluster: ClusterWatch
   readonly #findings: Findings
   readonly #onInput: InputListener
@@ -42,8 +44,7 @@ export class MemberWatch {
   #commitIndex: LogIndex = 0
   #applied: LogIndex = 0
 
-  constructor(node: NodeId, cluster: ClusterWatch, onInput: InputListener) {
-    this.#node = node
+  constructor(cluster: ClusterWatch, onInput: InputListener) {
     this.#cluster = cluster
     this.#findings = cluster.findings
     this.#onInput = onInput
@@ -51,7 +52,8 @@ export class MemberWatch {
 
   /** The member was opened (again): its parts, before anything happens to them. */
   attach({ core, log, machine }: MemberParts): void {
-    const history = this.#cluster.logs.get(this.#node)!
+    this.#node = core.status().id
+    const history = this.#cluster.logOf(this.#node)
     const isExact = history.reopen(log.recovered)
     this.#findings.expect(isExact, 'S7 recovery is exact', () => {
       const { hardState, previous, lastIndex } = log.recovered
@@ -96,7 +98,10 @@ export class MemberWatch {
     machine.apply = async (entries) => {
       this.#applying(entries)
       const applied = await apply(entries)
-      for (const { index, outcomes } of applied) {
+      for (const { index, outcomes, configuration } of applied) {
+        if (configuration !== undefined) {
+          this.#cluster.configures(this.#node, index, configuration)
+        }
         const expected = this.#cluster.model.statusesAt(index)
         const given = outcomes.map(({ status }) => status)
         this.#findings.expect(
@@ -126,7 +131,7 @@ export class MemberWatch {
   }
 
   #durable(task: number): void {
-    const history = this.#cluster.logs.get(this.#node)!
+    const history = this.#cluster.logOf(this.#node)
     history.done(task)
     const { term, vote } = history.durable
     this.#findings.expect(
@@ -138,7 +143,7 @@ export class MemberWatch {
 
   /** R10: what a message promises is durable at its sender. */
   #promise(message: Message): void {
-    const sender = this.#cluster.logs.get(message.from)!
+    const sender = this.#cluster.logOf(message.from)
     if (message.type === 'voteResponse' && !message.reject) {
       this.#findings.expect(
         sender.voteIn(message.term) === this.#node || sender.durable.term > message.term,
@@ -167,7 +172,7 @@ export class MemberWatch {
     this.#role = role
     this.#term = term
     if (role === 'leader' && commitIndex > this.#commitIndex) {
-      this.#cluster.commits(commitIndex, this.#node, term)
+      this.#cluster.commits(commitIndex, this.#node, term, core.status().conf)
     }
   }
 
@@ -196,7 +201,7 @@ export class MemberWatch {
   }
 
   #append(task: AppendTask, core: RaftCore): void {
-    const history = this.#cluster.logs.get(this.#node)!
+    const history = this.#cluster.logOf(this.#node)
     const { taken } = history
     const [first] = task.entries
     this.#findings.expect(
@@ -239,7 +244,7 @@ export class MemberWatch {
   }
 
   #follow(from: LogIndex, to: LogIndex): void {
-    const { taken } = this.#cluster.logs.get(this.#node)!
+    const { taken } = this.#cluster.logOf(this.#node)
     for (let index = from + 1; index <= to; index++) {
       this.#cluster.follows(index, this.#node, taken.at(index))
     }

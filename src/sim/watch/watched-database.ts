@@ -47,6 +47,18 @@ export class WatchedDatabases implements Databases {
     const database = await this.#inner.open(dir)
     return new WatchedDatabase(database, this.#contents(dir), this.#watcher)
   }
+
+  list(parent: string): Promise<string[]> {
+    return this.#inner.list(parent)
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#inner.rename(from, to)
+  }
+
+  remove(dir: string): Promise<void> {
+    return this.#inner.remove(dir)
+  }
 }
 
 class WatchedDatabase implements Database {

@@ -190,7 +190,9 @@ function describeTally(tally: Tally, seconds: number): string {
       `weak reads that were stale ${per(tally.staleReads)}`,
     `leaders ${per(tally.leaders)}, crashes ${per(tally.crashes)}, ` +
       `checkpoints asked for ${per(tally.checkpoints)}, ` +
-      `logs shortened ${per(tally.compactions)}, tokens carried ${per(tally.tokens)}`,
+      `logs shortened ${per(tally.compactions)}, snapshots installed ${per(tally.snapshots)}, ` +
+      `tokens carried ${per(tally.tokens)}`,
+    `members changed ${per(tally.memberChanges)}, leaderships handed over ${per(tally.transfers)}`,
     `faults: ${fired.join(', ')}`,
     `searches for a linearization given up: ${tally.undecided} of ${2 * tally.runs} ` +
       '(the check from the inside decides all)',

@@ -7,6 +7,12 @@ export interface TestingStatus {
   readonly clusterHours?: number
   readonly crashImages?: number
   readonly violations?: number
+  /** Of `npm run crash-points`; beside the crashes in the runs of seeds, which `crashImages` counts. */
+  readonly crashPoints?: {
+    readonly workloads: number
+    readonly images: number
+    readonly failures: number
+  }
   readonly mutants?: { readonly found: number; readonly planted: number }
   readonly determinism?: { readonly seeds: number; readonly different: number }
   readonly realDisk?: { readonly seeds: number; readonly different: number }
@@ -34,9 +40,10 @@ async function readStatus(): Promise<TestingStatus> {
   return status
 }
 
-function describe({ seeds, clusterHours, crashImages, mutants }: TestingStatus): string {
+function describe(status: TestingStatus): string {
+  const { seeds, clusterHours, crashImages, crashPoints, mutants } = status
   const parts = [`${seeds ?? 0} seeds`, `${(clusterHours ?? 0).toFixed(1)} cluster-hours`]
-  parts.push(`${crashImages ?? 0} crash images`)
+  parts.push(`${(crashImages ?? 0) + (crashPoints?.images ?? 0)} crash images`)
   if (mutants !== undefined) parts.push(`${mutants.found}/${mutants.planted} planted bugs found`)
   return parts.join(', ')
 }
