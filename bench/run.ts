@@ -2,6 +2,7 @@
 import { UsageError } from '../src/cli/command-line.js'
 import { core } from './core.js'
 import { hotPath } from './hot-path.js'
+import { recovery } from './recovery.js'
 
 interface Benchmark {
   readonly question: string
@@ -10,6 +11,10 @@ interface Benchmark {
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   core: { question: 'what does consensus itself cost, without disk and network?', run: core },
+  recovery: {
+    question: 'what do opening, checkpoints, snapshots and backups cost?',
+    run: recovery,
+  },
   'hot-path': { question: 'what does a put and a get of 128 B cost?', run: hotPath },
 }
 
