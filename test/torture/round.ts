@@ -7,6 +7,7 @@ import type { Ledger, Violation } from './ledger.js'
 import type { MembershipChanges } from './membership.js'
 import type { TortureOperations } from './operations.js'
 import type { Fault } from './plan.js'
+import type { SmallDisks } from './small-disks.js'
 import { Writers } from './writers.js'
 
 const READ_WITHIN_MS = 30_000
@@ -14,8 +15,14 @@ const READ_TIMEOUT_MS = 5_000
 const RETRY_AFTER_MS = 20
 const KEYS_PER_READ = 512
 const JOIN_MS = 2_000
-/** It was killed again, or is no member any more. */
-const OPEN_MAY_FAIL: ReadonlySet<string> = new Set(['QUORATE_STOPPED', 'QUORATE_REMOVED'])
+/** Whoever has not opened by then never will. */
+const OPENED_MS = 3_000
+/** It was killed again, is no member any more, or was started on a full disk. */
+const OPEN_MAY_FAIL: ReadonlySet<string> = new Set([
+  'QUORATE_STOPPED',
+  'QUORATE_REMOVED',
+  'QUORATE_NO_SPACE',
+])
 
 type Cluster = ProcessCluster<TortureOperations>
 
@@ -23,6 +30,8 @@ type Cluster = ProcessCluster<TortureOperations>
 export interface RoundReport {
   readonly stallMs: number
   readonly reads: number
+  /** Members that a full disk had stopped, or kept from opening, and that were started again. */
+  readonly revived: number
   readonly violations: readonly (Violation & { readonly member: string })[]
 }
 
@@ -32,14 +41,18 @@ export async function runRound(
   ledger: Ledger,
   faults: readonly Fault[],
   changes: MembershipChanges | undefined,
+  disks: SmallDisks | undefined,
   options: { readonly seed: number; readonly round: number; readonly roundMs: number },
 ): Promise<RoundReport> {
   const writers = new Writers(cluster, ledger, options.seed, options.round)
   const load = writers.run()
-  const trouble = [pause(options.roundMs), injectAll(cluster, faults), changes?.run(options.round)]
+  const injected = injectAll(cluster, disks, faults)
+  const trouble = [pause(options.roundMs), injected, changes?.run(options.round)]
+  let revived = 0
   try {
     await Promise.race([Promise.all(trouble), load])
     await changes?.settle()
+    if (disks !== undefined) revived = await revive(cluster)
     await allAnswer(cluster)
   } finally {
     writers.stop()
@@ -47,12 +60,58 @@ export async function runRound(
   await load
   const violations = await readAll(cluster, ledger)
   const reads = ledger.keys.length * cluster.seats.length
-  return { stallMs: writers.stallMs, reads, violations }
+  return { stallMs: writers.stallMs, reads, violations, revived }
 }
 
-async function injectAll(cluster: Cluster, faults: readonly Fault[]): Promise<void> {
+/** Starts the members again that a full disk has stopped. With space, one that waited goes on by itself. */
+async function revive(cluster: Cluster): Promise<number> {
+  let revived = 0
+  for (const seat of cluster.seats) {
+    if (await stands(seat)) continue
+    revived++
+    await seat.child?.kill()
+    await cluster.restart(seat)
+  }
+  return revived
+}
+
+async function stands({ child }: Seat<TortureOperations>): Promise<boolean> {
+  const end = performance.now() + OPENED_MS
+  while (child?.isAlive && performance.now() < end) {
+    try {
+      return (await child.call('status', undefined)).role !== 'stopped'
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === 'QUORATE_NOT_OPEN')) throw error
+    }
+    await pause(RETRY_AFTER_MS)
+  }
+  return false
+}
+
+async function injectAll(
+  cluster: Cluster,
+  disks: SmallDisks | undefined,
+  faults: readonly Fault[],
+): Promise<void> {
   const struck = new Set<string>()
-  await Promise.all(faults.map((fault) => inject(cluster, struck, fault)))
+  await Promise.all(
+    faults.map((fault) =>
+      fault.kind === 'fill' ? fill(cluster, disks, fault) : inject(cluster, struck, fault),
+    ),
+  )
+}
+
+async function fill(
+  cluster: Cluster,
+  disks: SmallDisks | undefined,
+  { victim, atMs, forMs, freeBytes }: Fault,
+): Promise<void> {
+  await pause(atMs)
+  const id = victim === 'leader' ? undefined : cluster.seats[victim]?.id
+  if (id === undefined) return
+  await disks?.fill(id, freeBytes)
+  await pause(forMs)
+  await disks?.relieve(id)
 }
 
 /** Carries out one fault, from its moment to its end; a member that is down or stopped already is spared. */
@@ -72,6 +131,8 @@ async function inject(cluster: Cluster, struck: Set<string>, fault: Fault): Prom
       await pause(fault.forMs)
       victim.child.resume()
       struck.delete(victim.id)
+      return
+    case 'fill':
       return
     default:
       return unreachable(fault.kind)

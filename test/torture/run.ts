@@ -1,7 +1,8 @@
 /**
  * `npm run torture`: three member processes on real disk, killed and stopped at random under load from two
  * writers; after each round every key is read at strong from every member. With --membership members come, go, are
- * replaced and hand over leadership meanwhile: three to five of them.
+ * replaced and hand over leadership meanwhile: three to five of them. With --disk-full each member has a small disk
+ * of its own (a tmpfs: needs the right to mount one), and disks run full, one, two or all at a time.
  *
  * Exit code 1 when an acknowledged write is lost, or a read returns what it may not: a value never written, or
  * one older than acknowledged; or when a majority was up and had no leader for more than ten seconds. The data of a
@@ -18,17 +19,20 @@ import { LeaderWatch } from './leader-watch.js'
 import { Ledger } from './ledger.js'
 import { MembershipChanges, planChanges } from './membership.js'
 import type { TortureOperations } from './operations.js'
-import { describeFault, planRound } from './plan.js'
+import { describeFault, planFullDisks, planRound } from './plan.js'
 import { type RoundReport, runRound } from './round.js'
+import { SMALL_STORAGE, SmallDisks } from './small-disks.js'
 
 const HELP = `npm run torture -- [flags]
 
   --rounds N             rounds (60)
   --seconds-per-round S  load and faults per round (1.5); reading back comes on top
   --seed N               choice of faults; drawn and printed when not given
+  --disk-full            fill the disks of members, which are small ones then
   --membership           add, remove, replace and demote members and transfer leadership meanwhile
   --verbose              print every round's faults`
 
+const MEMBERS = ['a', 'b', 'c'] as const
 const VIOLATIONS_SHOWN = 20
 /** All of it: a new member gets the whole log, since nobody can send it a snapshot yet. */
 const KEPT_LOG_BYTES = 2 ** 40
@@ -40,6 +44,7 @@ interface Settings {
   readonly rounds: number
   readonly roundMs: number
   readonly changesMembers: boolean
+  readonly fillsDisks: boolean
   readonly isVerbose: boolean
 }
 
@@ -49,18 +54,23 @@ function readSettings(args: readonly string[]): Settings | undefined {
     'seconds-per-round': { type: 'string', default: '1.5' },
     seed: { type: 'string' },
     membership: { type: 'boolean', default: false },
+    'disk-full': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return undefined
   const seconds = Number(flags['seconds-per-round'])
   if (!(seconds >= 0.1)) throw new UsageError('--seconds-per-round takes a number from 0.1 up')
+  if (flags.membership && flags['disk-full']) {
+    throw new UsageError('--membership and --disk-full are two runs')
+  }
   const seed = flags.seed ?? String(Math.floor(Math.random() * 2 ** 31))
   return {
     seed: wholeNumber('seed', seed, 0),
     rounds: wholeNumber('rounds', flags.rounds, 1),
     roundMs: seconds * 1000,
     changesMembers: flags.membership,
+    fillsDisks: flags['disk-full'],
     isVerbose: flags.verbose,
   }
 }
@@ -68,22 +78,27 @@ function readSettings(args: readonly string[]): Settings | undefined {
 /** Runs the rounds; true when every acknowledged write was found. */
 async function torture(
   cluster: ProcessCluster<TortureOperations>,
+  disks: SmallDisks | undefined,
   settings: Settings,
 ): Promise<boolean> {
   const { seed, rounds, roundMs, changesMembers } = settings
   const ledger = new Ledger(seed)
   const changes = changesMembers ? new MembershipChanges(cluster, seed) : undefined
   const stalls: number[] = []
-  let reads = 0
+  let [reads, revived] = [0, 0]
   await cluster.start()
   await cluster.leader(LEADER_WITHIN_MS)
   await using watch = new LeaderWatch(cluster)
   for (let round = 1; round <= rounds; round++) {
-    const faults = planRound(seed, round, cluster.seats.length, roundMs)
+    const plan = [seed, round, cluster.seats.length, roundMs] as const
+    const full = disks === undefined ? [] : planFullDisks(...plan)
+    const faults = [...full, ...planRound(...plan)]
     if (settings.isVerbose) say(`  ${faults.map(describeFault).join('; ')}`)
     if (settings.isVerbose && changesMembers) say(`  ${planChanges(seed, round).join(', ')}`)
-    const report = await runRound(cluster, ledger, faults, changes, { seed, round, roundMs })
+    const options = { seed, round, roundMs }
+    const report = await runRound(cluster, ledger, faults, changes, disks, options)
     stalls.push(report.stallMs)
+    revived += report.revived
     reads += report.reads
     const who = changesMembers ? `  ${cluster.seats.map(({ id }) => id).join(' ')}` : ''
     say(
@@ -97,8 +112,10 @@ async function torture(
     const { done, failed } = changes.counts
     say(`\n${done} changes of the members done, ${failed} refused or interrupted`)
   }
+  if (disks !== undefined) say(`\n${revived} members stopped by a full disk and started again`)
   say(`longest time without a leader while a majority was up: ${milliseconds(watch.longestMs)}`)
-  if (watch.longestMs > LEADERLESS_MS_MAX) {
+  // Full disks may keep members down for any time.
+  if (disks === undefined && watch.longestMs > LEADERLESS_MS_MAX) {
     say(`FAILED: more than ${milliseconds(LEADERLESS_MS_MAX)}. ${replay(settings)}`)
     return false
   }
@@ -114,9 +131,9 @@ async function torture(
 }
 
 /** The command that draws the same faults again. */
-function replay({ seed, roundMs, changesMembers }: Settings): string {
-  const membership = changesMembers ? ' --membership' : ''
-  return `The same faults again:\nnpm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}${membership}`
+function replay({ seed, roundMs, changesMembers, fillsDisks }: Settings): string {
+  const kind = changesMembers ? ' --membership' : fillsDisks ? ' --disk-full' : ''
+  return `The same faults again:\nnpm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}${kind}`
 }
 
 function convict(report: RoundReport, settings: Settings): false {
@@ -143,19 +160,24 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const root = await mkdtemp(join(tmpdir(), 'quorate-torture-'))
   say(`seed ${settings.seed}`)
+  const disks = settings.fillsDisks ? await SmallDisks.mount(root, MEMBERS) : undefined
   const cluster = await ProcessCluster.create<TortureOperations>({
     script: join(import.meta.dirname, 'member-process.js'),
     root,
-    memberIds: ['a', 'b', 'c'],
-    store: { valueEncoding: 'binary', storage: { keepLogBytes: KEPT_LOG_BYTES } },
+    memberIds: MEMBERS,
+    store: {
+      valueEncoding: 'binary',
+      storage: settings.fillsDisks ? SMALL_STORAGE : { keepLogBytes: KEPT_LOG_BYTES },
+    },
   })
   let isKept = true
   try {
-    const isSound = await untilInterrupted(torture(cluster, settings))
+    const isSound = await untilInterrupted(torture(cluster, disks, settings))
     isKept = isSound === false
     return isSound === 'interrupted' ? EXIT_INTERRUPTED : Number(!isSound)
   } finally {
     await cluster.kill()
+    if (!isKept || disks === undefined) await disks?.unmount()
     if (isKept) say(`seed ${settings.seed}; the data is in ${root}`)
     else await rm(root, { recursive: true, force: true })
   }
