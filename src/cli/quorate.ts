@@ -10,6 +10,8 @@ import { StoreError } from '../index.js'
 import { BACKUP_HELP, backup } from './backup.js'
 import { UsageError } from './command-line.js'
 import { DEMO_HELP, demo } from './demo/demo.js'
+import { DOCTOR_HELP, doctor } from './doctor.js'
+import { INSPECT_HELP, inspect } from './inspect.js'
 import { MEMBERS_HELP, members } from './members.js'
 import { RECOVER_HELP, recover } from './recover.js'
 import { RESTORE_HELP, restore } from './restore.js'
@@ -33,6 +35,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   verify: { summary: 'check a backup', help: VERIFY_HELP, run: verify },
   restore: { summary: 'make a data folder of a backup', help: RESTORE_HELP, run: restore },
   recover: { summary: 'make a new cluster when quorum is gone', help: RECOVER_HELP, run: recover },
+  inspect: { summary: 'show what is in a data folder', help: INSPECT_HELP, run: inspect },
+  doctor: { summary: 'say what is wrong with a data folder', help: DOCTOR_HELP, run: doctor },
   demo: { summary: 'three members, real files, one kill -9', help: DEMO_HELP, run: demo },
 }
 

@@ -38,8 +38,9 @@ Runs one member until SIGINT or SIGTERM, then closes it in good order; a second 
   --join ADDRESS       with a new folder: become a member of the cluster that this member belongs to, as
                        soon as it is added (quorate members add); may be given several times
   --priority N         -100 to 100 (0): of members that keep up, the one of higher priority leads
+  --archive FOLDER     copy log entries there before the log lets go of them (quorate restore --archive)
 ${PROTECTION_HELP}
-  --config FILE        JSON with dir, id, members, cluster, listen, join [], priority,
+  --config FILE        JSON with dir, id, members, cluster, listen, join [], priority, archive,
                        tls {cert, key, ca}, secretFile; paths in it are relative to it`
 
 /** The settings of a member as they come from flags or a file; files are named, not yet read. */
@@ -51,6 +52,8 @@ interface ServeSettings {
   readonly listen?: string
   readonly join?: readonly string[]
   readonly priority?: number
+  /** The folder of storage.archive. */
+  readonly archive?: string
   readonly tls?: TlsFiles
   readonly secretFile?: string
 }
@@ -100,9 +103,10 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     listen: { type: 'string' },
     join: { type: 'string', multiple: true },
     priority: { type: 'string' },
+    archive: { type: 'string' },
     ...PROTECTION_FLAGS,
   })
-  const { config, member, dir, id, cluster, listen, join, priority } = flags
+  const { config, member, dir, id, cluster, listen, join, priority, archive } = flags
   const secretFile = flags['secret-file']
   const tls = tlsFilesOf(flags)
   const settings: ServeSettings = {
@@ -113,6 +117,7 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     ...(listen === undefined ? {} : { listen }),
     ...(join === undefined ? {} : { join }),
     ...(priority === undefined ? {} : { priority: Number(priority) }),
+    ...(archive === undefined ? {} : { archive }),
     ...(member === undefined ? {} : { members: membersOf(member) }),
     ...(secretFile === undefined ? {} : { secretFile }),
     ...(tls === undefined ? {} : { tls }),
@@ -122,13 +127,14 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
 
 /** Reads the files that `settings` names. */
 async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
-  const { dir, tls, secretFile, ...plain } = settings
+  const { dir, tls, secretFile, archive, ...plain } = settings
   if (dir === undefined) throw new UsageError('serve needs --dir, or a --config with a dir')
   const { members, listen, join } = plain
   const isAlone = members === undefined && listen === undefined && join === undefined
   return {
     ...plain,
     dir,
+    ...(archive === undefined ? {} : { storage: { archive } }),
     // Somebody watches a server: it waits until it is told to stop.
     ...(join === undefined ? {} : { joinTimeoutMs: Number.POSITIVE_INFINITY }),
     ...(isAlone ? { listen: DEFAULT_LISTEN } : {}),
@@ -161,6 +167,7 @@ async function readConfig(path: string): Promise<ServeSettings> {
     'listen',
     'join',
     'priority',
+    'archive',
     'tls',
     'secretFile',
   ]
@@ -171,11 +178,12 @@ async function readConfig(path: string): Promise<ServeSettings> {
   }
   const { members, tls, join, priority, ...texts } = config
   const fromHere = (file: string): string => resolve(dirname(path), file)
-  const { dir, secretFile, ...plain } = requireTexts(path, texts)
+  const { dir, secretFile, archive, ...plain } = requireTexts(path, texts)
   const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
   return {
     ...plain,
     ...(dir === undefined ? {} : { dir: fromHere(dir) }),
+    ...(archive === undefined ? {} : { archive: fromHere(archive) }),
     ...(join === undefined ? {} : { join: requireList(path, 'join', join) }),
     ...(priority === undefined ? {} : { priority: requireNumber(path, 'priority', priority) }),
     ...(members === undefined ? {} : { members: requireTexts(path, requireObject(path, members)) }),

@@ -95,7 +95,7 @@ export function takeCompacted(segments: Segment[], index: EntryIndex): Segment[]
  * The newest segments with consecutive numbers, in order. Segments before a gap are left over from a
  * compaction whose removals did not all survive a power cut; `checkWhole` makes sure of it.
  */
-function sortSegments(
+export function sortSegments(
   dir: string,
   names: readonly string[],
 ): { present: SegmentName[]; leftOver: SegmentName[] } {

@@ -1,7 +1,7 @@
 /** Reads a segment forward, batch by batch, believing nothing that fails its check. */
 import { asBuffer } from '../base/bytes.js'
 import type { DiskFile } from '../env/disk.js'
-import type { EntryId } from '../raft/types.js'
+import type { EntryId, EntryKind } from '../raft/types.js'
 import {
   digestOf,
   FRAME_HEADER_BYTES,
@@ -19,6 +19,7 @@ export type ScannedFrame =
   | {
       readonly type: 'entry'
       readonly id: EntryId
+      readonly kind: EntryKind
       readonly position: number
       readonly bytes: number
     }
@@ -147,6 +148,6 @@ export class SegmentScan {
 
 function scanned(frame: Exclude<Frame, { type: 'commit' }>, position: number): ScannedFrame {
   if (frame.type === 'state') return { type: 'state', state: frame.state }
-  const { term, index } = frame.entry
-  return { type: 'entry', id: { term, index }, position, bytes: frame.bytes }
+  const { term, index, kind } = frame.entry
+  return { type: 'entry', id: { term, index }, kind, position, bytes: frame.bytes }
 }

@@ -241,14 +241,16 @@ export class StateMachine {
     }
   }
 
-  /** Reads on this turn of the event loop. @throws {StoreError} QUORATE_CORRUPTION */
+  /** Reads on this turn of the event loop. @throws {StoreError} QUORATE_CORRUPTION; QUORATE_NOT_READY unless `isOpen` */
   get(key: Uint8Array): StoredValue | undefined {
+    this.#refuseWhileClosed()
     const bytes = this.#database.get(this.#key.of(key))
     return bytes === undefined ? undefined : readStoredValue(key, asBuffer(bytes))
   }
 
-  /** Reads off the event loop, all at one moment. @throws {StoreError} QUORATE_CORRUPTION */
+  /** Reads off the event loop, all at one moment. @throws {StoreError} as `get` */
   async getMany(keys: readonly Uint8Array[]): Promise<(StoredValue | undefined)[]> {
+    this.#refuseWhileClosed()
     const found = await this.#database.getMany(keys.map((key) => prefixed(DATA_PREFIX, key)))
     return found.map((bytes, i) =>
       bytes === undefined ? undefined : readStoredValue(keys[i]!, asBuffer(bytes)),
@@ -320,8 +322,9 @@ export class StateMachine {
     }
   }
 
-  /** The state as it is now, kept until closed. */
+  /** The state as it is now, kept until closed. @throws {StoreError} QUORATE_NOT_READY unless `isOpen` */
   view(): MachineView {
+    this.#refuseWhileClosed()
     return new MachineView(this.#database.snapshot(), this.#key)
   }
 
@@ -445,6 +448,12 @@ export class StateMachine {
       return false
     }
     return true
+  }
+
+  #refuseWhileClosed(): void {
+    if (this.#isOpen) return
+    const message = 'the state is being opened again, because its database could not be written'
+    throw new StoreError('QUORATE_NOT_READY', message, { retryable: true })
   }
 
   #refuseAfterFailure(): void {

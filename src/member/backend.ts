@@ -134,6 +134,8 @@ export interface SnapshotStatus {
     readonly bytes: number
     readonly totalBytes: number
   }[]
+  /** Why the state here is being had again, and not served until it is; undefined when it is in order. */
+  readonly rebuilding: string | undefined
   readonly receiving:
     | {
         readonly from: string

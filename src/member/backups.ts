@@ -7,10 +7,12 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
+import type { Env } from '../env/env.js'
 import type { Time } from '../env/time.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import { type BackupOptions, type BackupResult, writeBackup } from '../snapshot/backup.js'
 import { Image } from '../snapshot/image.js'
+import { LogArchive } from '../snapshot/log-archive.js'
 import {
   asBackupCall,
   type BackupBegun,
@@ -21,6 +23,8 @@ import { DecodeError } from '../wire/command.js'
 import { type CallResult, callErrorOf } from '../wire/envelope.js'
 import { encodeManifest } from '../wire/image.js'
 import type { BackupRequest } from './backend.js'
+import type { Identity } from './identity.js'
+import type { MemberOptions } from './options.js'
 
 const STATES_MAX = 2
 const IDLE_MS = 60_000
@@ -202,6 +206,16 @@ export class Backups {
     this.#work.add(settled)
     return settled
   }
+}
+
+/** Where this member keeps log entries that its log lets go of. */
+export function archiveOf(
+  { disk }: Env,
+  { storage }: MemberOptions,
+  { clusterId, nodeId }: Identity,
+): LogArchive | undefined {
+  const { archive } = storage
+  return archive === undefined ? undefined : new LogArchive(disk, archive, clusterId, nodeId)
 }
 
 async function wholeOf(held: Held, firstKey: Buffer): Promise<Buffer> {

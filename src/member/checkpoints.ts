@@ -2,22 +2,27 @@
  * When the state machine is made durable, and which part of the log may go afterwards.
  *
  * The log is shortened only up to an index that (1) a checkpoint which has returned made durable here (design D2),
- * (2) no snapshot under way needs (trap T-61), and (3) every member has in its log, or that leaves `keepLogBytes` of
- * log: a member that lacks more is sent a snapshot. One checkpoint runs at a time; a trigger that comes
- * meanwhile is looked at again when it ends (trap T-59).
+ * (2) neither a snapshot under way (trap T-61) nor the archive needs, and (3) every member has in its log, or that
+ * leaves `keepLogBytes` of log: a member that lacks more is sent a snapshot. One checkpoint runs at a time; a trigger
+ * that comes meanwhile is looked at again when it ends (trap T-59).
  */
 import { StoreError } from '../base/errors.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import type { LogIndex } from '../raft/types.js'
+import type { CheckpointPolicy } from './checkpoint-policy.js'
 import type { StorageOptions } from './options.js'
 
 /** What checkpoints ask of their member. */
 export interface CheckpointPorts {
   /** Snapshots under way need what comes after this index. */
   floor(): LogIndex
+  /** Copies the entries up to `index` into the archive; returns up to where it does not need the log any more. */
+  archived(index: LogIndex): Promise<LogIndex>
   /** Whether the disk is so full that nothing is kept for members that lack it: they are sent a snapshot. */
   isShort(): boolean
+  /** Whether the state is out of use: nothing may be concluded from it. */
+  isBarred(): boolean
   /** The log begins after `index`. */
   compacted(index: LogIndex): void
 }
@@ -27,8 +32,8 @@ export class Checkpoints {
   readonly #log: RaftLog
   readonly #machine: StateMachine
   readonly #options: StorageOptions
+  readonly #policy: CheckpointPolicy
   readonly #ports: CheckpointPorts
-  #bytesAtLast = 0
   #retained: LogIndex = 0
   #compacted: LogIndex
   #running: Promise<LogIndex> | undefined
@@ -37,11 +42,13 @@ export class Checkpoints {
     log: RaftLog,
     machine: StateMachine,
     options: StorageOptions,
+    policy: CheckpointPolicy,
     ports: CheckpointPorts,
   ) {
     this.#log = log
     this.#machine = machine
     this.#options = options
+    this.#policy = policy
     this.#ports = ports
     this.#compacted = log.recovered.previous.index
   }
@@ -56,10 +63,10 @@ export class Checkpoints {
     this.#compacted = Math.max(this.#compacted, index)
   }
 
-  /** Whether so much was appended since the last checkpoint that the next one is due. */
+  /** Whether the next checkpoint is due. */
   isDue(appendedBytes: number): boolean {
-    const isIdle = this.#running === undefined
-    return isIdle && appendedBytes - this.#bytesAtLast >= this.#options.checkpointBytes
+    if (this.#running !== undefined) return false
+    return this.#policy.isDue({ bytes: appendedBytes, index: this.#machine.appliedIndex })
   }
 
   /**
@@ -75,19 +82,23 @@ export class Checkpoints {
     return this.#running
   }
 
-  async #checkpoint(appendedBytes: number): Promise<LogIndex> {
+  async #checkpoint(bytes: number): Promise<LogIndex> {
+    if (this.#ports.isBarred()) return this.#machine.checkpointIndex
     const index = await this.#machine.checkpoint()
     if (index === undefined) {
+      this.#policy.onFailed()
       throw new StoreError(
         'QUORATE_NO_SPACE',
         'the checkpoint did not reach the disk; the log is kept in full',
         { retryable: true },
       )
     }
-    this.#bytesAtLast = appendedBytes
+    this.#policy.onDone({ bytes, index })
+    const archived = await this.#ports.archived(index)
     const kept = this.#ports.isShort() ? 0 : this.#options.keepLogBytes
     const spared = this.#log.indexBefore(kept)
-    await this.#compact(Math.min(index, this.#ports.floor(), Math.max(this.#retained, spared)))
+    const wanted = Math.max(this.#retained, spared)
+    await this.#compact(Math.min(index, archived, this.#ports.floor(), wanted))
     return index
   }
 

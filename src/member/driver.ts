@@ -11,18 +11,16 @@
  * The first failure of the log, the state machine or an invariant halts the core and ends the member.
  */
 import { assert } from '../base/assert.js'
+import type { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { AppliedEntry, Configuration, StateMachine } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
 import type {
   AppendTask,
-  ApplyTask,
   Dropped,
-  Entry,
   FetchTask,
   Input,
-  LogIndex,
   Message,
   NodeId,
   Proposed,
@@ -34,7 +32,7 @@ import type {
   SnapshotWanted,
   Term,
 } from '../raft/types.js'
-import { changeOf } from './directory.js'
+import { Applier, requireSame } from './applier.js'
 
 /** What the owner of the loop does with the effects that are not storage. */
 export interface DriverHooks {
@@ -53,6 +51,10 @@ export interface DriverHooks {
   onSnapshotWanted(wanted: SnapshotWanted): void
   /** The state is another one: that of a snapshot, with this configuration. */
   onInstalled(configuration: Configuration): void
+  /** Entries count as applied that were not, because the state is out of use. */
+  onPassedOver(entries: readonly AppliedEntry[]): void
+  /** The state is damaged: nothing is applied until it is put out of use or replaced. */
+  onDamaged(error: StoreError): void
   /** Called once: the core is halted and nothing more will be acknowledged. */
   onFatal(error: unknown): void
 }
@@ -70,7 +72,6 @@ interface Taken {
 export class Driver {
   readonly #core: RaftCore
   readonly #log: RaftLog
-  readonly #machine: StateMachine
   readonly #time: Time
   readonly #hooks: DriverHooks
   #isScheduled = false
@@ -79,16 +80,23 @@ export class Driver {
   #taken: Taken | undefined
   /** What the core wants written after a snapshot that is being put into force; undefined when none is. */
   #held: AppendTask[] | undefined
-  #applying: Promise<void> = Promise.resolve()
+  readonly #applier: Applier
   /** Apply and fetch work in progress, awaited by `stop`; each handles its own failure. */
   readonly #working = new Set<Promise<void>>()
 
   constructor(core: RaftCore, log: RaftLog, machine: StateMachine, time: Time, hooks: DriverHooks) {
     this.#core = core
     this.#log = log
-    this.#machine = machine
     this.#time = time
     this.#hooks = hooks
+    this.#applier = new Applier(core, log, machine, {
+      step: (input) => this.step(input),
+      roomToApply: (bytes) => hooks.roomToApply(bytes),
+      onApplied: (applied) => hooks.onApplied(applied),
+      onPassedOver: (entries) => hooks.onPassedOver(entries),
+      onDamaged: (error) => hooks.onDamaged(error),
+      fail: (error) => this.fail(error),
+    })
   }
 
   /** Bytes of entries handed to the log since the start. */
@@ -135,11 +143,36 @@ export class Driver {
     })
   }
 
+  /** Whether the state is out of use (Applier). */
+  get isStateVoid(): boolean {
+    return this.#applier.isVoid
+  }
+
+  /** Puts the state out of use: the core and its peers go on without it. */
+  voidState(): void {
+    this.#applier.voidState()
+  }
+
+  /**
+   * Puts another state in the place of the present one, by `swap`. Its index must be applied as far as the core
+   * knows, and the log must hold what comes after it. When it fails the member ends.
+   */
+  async replaceState(swap: () => Promise<void>): Promise<void> {
+    try {
+      const configuration = await this.#applier.replaceState(swap)
+      if (this.#isStopped) return
+      requireSame(this.#core, configuration, this.#core.status().appliedIndex)
+      this.#hooks.onInstalled(configuration)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
   /** Ends the member because of `error`: nothing more is stepped, sent or acknowledged. */
   fail(error: unknown): void {
     if (this.#isStopped) return
     this.#isStopped = true
-    this.#forgetTaken()
+    this.#end()
     this.#hooks.onFatal(error)
   }
 
@@ -147,7 +180,7 @@ export class Driver {
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#log.stopWaiting()
-    this.#forgetTaken()
+    this.#end()
     await Promise.all(this.#working)
   }
 
@@ -171,10 +204,7 @@ export class Driver {
     }
     for (const message of ready.messages) hooks.send(message)
     if (ready.append !== undefined) this.#append(ready.append)
-    if (ready.apply !== undefined) {
-      this.#applying = this.#apply(ready.apply)
-      this.own(this.#applying)
-    }
+    if (ready.apply !== undefined) this.own(this.#applier.apply(ready.apply))
     for (const proposed of ready.proposed) hooks.onProposed(proposed)
     for (const dropped of ready.dropped) hooks.onDropped(dropped)
     for (const read of ready.reads) hooks.onReadIndex(read)
@@ -200,10 +230,11 @@ export class Driver {
     try {
       assert(taken !== undefined, 'the core took a snapshot that nobody gave it', { ...snapshot })
       taken.resolve(true)
-      await this.#applying
+      await this.#applier.idle
       const configuration = await taken.carryOut(snapshot)
       if (this.#isStopped) return
-      this.#requireSame(configuration, snapshot.index)
+      requireSame(this.#core, configuration, snapshot.index)
+      this.#applier.restored()
       this.#hooks.onInstalled(configuration)
       this.#write(task)
       const held = this.#held ?? []
@@ -237,41 +268,9 @@ export class Driver {
     this.step({ type: 'appendDone', id: task.id })
   }
 
-  async #apply(task: ApplyTask): Promise<void> {
-    try {
-      let bytes = 0
-      for (const { data } of task.entries) bytes += data.length
-      for (let room = this.#hooks.roomToApply(bytes); room !== undefined; ) {
-        await room
-        if (this.#isStopped) return
-        room = this.#hooks.roomToApply(bytes)
-      }
-      const applied = await this.#machine.apply(task.entries)
-      if (this.#isStopped) return
-      this.#reconfigure(task.entries, applied)
-      this.#hooks.onApplied(applied)
-      this.step({ type: 'applyDone', index: task.entries[task.entries.length - 1]!.index })
-    } catch (error) {
-      this.fail(error)
-    }
-  }
-
-  /** The core follows the machine, which has decided whether a change counts. */
-  #reconfigure(entries: readonly Entry[], applied: readonly AppliedEntry[]): void {
-    for (const [i, { configuration, index }] of applied.entries()) {
-      if (configuration === undefined) continue
-      this.step({ type: 'applyConfChange', change: changeOf(entries[i]!) })
-      this.#requireSame(configuration, index)
-    }
-  }
-
-  #requireSame(configuration: Configuration, index: LogIndex): void {
-    const { conf } = this.#core.status()
-    const isSame = JSON.stringify(conf) === JSON.stringify(configuration.conf)
-    assert(isSame, 'core and state machine disagree about the configuration', { index, conf })
-  }
-
-  #forgetTaken(): void {
+  /** What waits for something that will not happen any more ends. */
+  #end(): void {
+    this.#applier.stop()
     this.#taken?.resolve(false)
     this.#taken = undefined
   }

@@ -40,14 +40,15 @@ export class Generations {
 
   /** @throws {StoreError} QUORATE_CORRUPTION naming the file that is damaged; QUORATE_FORMAT */
   static async open(disk: Disk, databases: Databases, dir: string): Promise<Generations> {
-    const pointer = await readRecord(disk, dir, POINTER, ['generation'])
-    const plan = await readRecord(disk, dir, PLAN, ['generation', 'index', 'term'])
+    const pointer = await readRecord(disk, dir, POINTER)
+    const plan = await readRecord(disk, dir, PLAN)
+    const current = pointer === undefined ? 0 : numberIn(pointer, 'generation', POINTER)
     const found = plan && {
-      generation: plan['generation']!,
-      index: plan['index']!,
-      term: plan['term']!,
+      generation: numberIn(plan, 'generation', PLAN),
+      index: numberIn(plan, 'index', PLAN),
+      term: numberIn(plan, 'term', PLAN),
     }
-    return new Generations(disk, databases, dir, pointer?.['generation'] ?? 0, found)
+    return new Generations(disk, databases, dir, current, found)
   }
 
   private constructor(
@@ -124,15 +125,19 @@ export class Generations {
     }
   }
 
-  /** Keeps the state that counts, which is damaged and closed, under another name; returns that. */
-  async setAside(): Promise<string> {
+  /** What the state that counts is called once it is set aside. */
+  async nameAside(): Promise<string> {
     const names = await this.#databases.list(this.#dir)
-    const broken = names.filter((name) => BROKEN_NAME.test(name))
     const numbers = names.map((name) => Number(BROKEN_NAME.exec(name)?.[2] ?? 0))
-    const aside = `${this.stateDir}.broken-${Math.max(0, ...numbers) + 1}`
-    for (const name of broken) await this.#databases.remove(`${this.#dir}/${name}`)
-    await this.#databases.rename(this.stateDir, aside)
-    return aside
+    return `${this.stateDir}.broken-${Math.max(0, ...numbers) + 1}`
+  }
+
+  /** Keeps a damaged state, which is closed, under the name of `nameAside`; an earlier one goes. */
+  async setAside(stateDir: string, aside: string): Promise<void> {
+    for (const name of await this.#databases.list(this.#dir)) {
+      if (BROKEN_NAME.test(name)) await this.#databases.remove(`${this.#dir}/${name}`)
+    }
+    await this.#databases.rename(stateDir, aside)
   }
 
   #dirOf(generation: number): string {
@@ -146,30 +151,31 @@ export class Generations {
   }
 }
 
-/** The numbers in a file of this folder; undefined when there is none. */
+/** What a file of this folder says; undefined when there is none. */
 async function readRecord(
   disk: Disk,
   dir: string,
   name: string,
-  fields: readonly string[],
-): Promise<Record<string, number> | undefined> {
+): Promise<ReadonlyMap<string, unknown> | undefined> {
   if (!((await disk.list(dir)) ?? []).includes(name)) return undefined
   const text = (await readSmallFile(disk, `${dir}/${name}`)).toString('latin1')
   const [, body, check] = /^(\{.*\}) ([0-9a-f]{16})\n$/.exec(text) ?? []
   if (body === undefined || checkOf(body) !== check) {
     throw new StoreError('QUORATE_CORRUPTION', `${dir}/${name} fails its checksum`)
   }
-  const record = JSON.parse(body) as Record<string, unknown>
-  if (record['format'] !== FORMAT) {
-    throw new StoreError(
-      'QUORATE_FORMAT',
-      `${dir}/${name} has format ${String(record['format'])}; this version reads ${FORMAT}`,
-    )
-  }
-  if (fields.every((field) => Number.isSafeInteger(record[field]))) {
-    return record as Record<string, number>
-  }
-  throw new StoreError('QUORATE_CORRUPTION', `${dir}/${name} lacks a number`)
+  const record = new Map(Object.entries(JSON.parse(body)))
+  const format = record.get('format')
+  if (format === FORMAT) return record
+  throw new StoreError(
+    'QUORATE_FORMAT',
+    `${dir}/${name} has format ${String(format)}; this version reads ${FORMAT}`,
+  )
+}
+
+function numberIn(record: ReadonlyMap<string, unknown>, field: string, name: string): number {
+  const value = record.get(field)
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
+  throw new StoreError('QUORATE_CORRUPTION', `${name} lacks the number ${field}`)
 }
 
 function checkOf(text: string): string {

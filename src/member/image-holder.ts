@@ -136,10 +136,15 @@ export class ImageHolder {
     }
   }
 
-  /** Lets go of everything. */
+  /** Lets go of all images. */
+  clear(): void {
+    for (const index of [...this.#held.keys()]) this.release(index)
+  }
+
+  /** Lets go of everything, for good. */
   close(): void {
     this.#isClosed = true
-    for (const index of [...this.#held.keys()]) this.release(index)
+    this.clear()
   }
 
   /** Waits for the state to reach the index; whoever waits for that is answered, also when the image is let go. */

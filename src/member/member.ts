@@ -21,6 +21,7 @@ import {
   type Term,
 } from '../raft/types.js'
 import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
+import type { LogArchive } from '../snapshot/log-archive.js'
 import { type CallResult, callErrorOf } from '../wire/envelope.js'
 import { isAboutDamage } from '../wire/integrity.js'
 import type { MembershipAnswer, MembershipRequest } from '../wire/membership.js'
@@ -36,7 +37,8 @@ import type {
   ScanCursor,
   ScanRequest,
 } from './backend.js'
-import { Backups } from './backups.js'
+import { archiveOf, Backups } from './backups.js'
+import { CheckpointPolicy } from './checkpoint-policy.js'
 import { Checkpoints } from './checkpoints.js'
 import { Driver } from './driver.js'
 import { FirstCampaign } from './first-campaign.js'
@@ -83,6 +85,7 @@ export class Member implements Backend {
   readonly #reads: Reads
   readonly #writes: Writes
   readonly #backups: Backups
+  readonly #archive: LogArchive | undefined
   readonly #checkpoints: Checkpoints
   readonly #administration: Administration
   readonly #roster: Roster
@@ -145,11 +148,16 @@ export class Member implements Backend {
     )
     this.#reads = this.#newReads()
     this.#writes = this.#newWrites()
-    this.#checkpoints = new Checkpoints(log, machine, options.storage, {
+    const { time, random } = env
+    const policy = new CheckpointPolicy(time, random, options.storage, machine.checkpointIndex)
+    this.#checkpoints = new Checkpoints(log, machine, options.storage, policy, {
       floor: () => this.#snapshots.floor,
+      isBarred: () => this.#snapshots.lost !== undefined,
       isShort: () => this.#space.isLow,
+      archived: async (index) => this.#archive?.keep(log, index) ?? Number.POSITIVE_INFINITY,
       compacted: (index) => this.#driver.step({ type: 'compacted', index }),
     })
+    this.#archive = archiveOf(env, options, identity)
     this.#backups = this.#newBackups()
     this.#administration = this.#newAdministration()
     this.#roster = this.#administration.roster
@@ -177,14 +185,15 @@ export class Member implements Backend {
   }
 
   read(read: PendingRead): void {
-    const error = this.#ended()
+    const error = this.#unreadable()
     if (error !== undefined) read.fail(error)
     else if (this.#reads.add(read)) this.#driver.wake()
   }
 
   async scan(request: ScanRequest): Promise<ScanCursor> {
-    this.#refuseIfEnded()
+    this.#refuseIfUnreadable()
     await this.#reads.reach(request)
+    this.#refuseIfUnreadable()
     return this.#reader.scan(request)
   }
 
@@ -193,12 +202,12 @@ export class Member implements Backend {
     options: BackupOptions,
     request: BackupRequest,
   ): Promise<BackupResult> {
-    this.#refuseIfEnded()
+    this.#refuseIfUnreadable()
     return this.#backups.run(dest, options, request)
   }
 
   async checkpoint(): Promise<LogIndex> {
-    this.#refuseIfEnded()
+    this.#refuseIfUnreadable()
     return this.#checkpoints.run(this.#driver.appendedBytes)
   }
 
@@ -221,6 +230,7 @@ export class Member implements Backend {
       snapshots: this.#snapshots,
       disputed: this.#integrity.disputed,
       space: this.#space.status,
+      archiveFailure: this.#archive?.failure,
     })
   }
 
@@ -264,16 +274,9 @@ export class Member implements Backend {
   }
 
   async #start(): Promise<void> {
-    const { log } = this.#storage
     await this.#space.start()
     this.#driver.wake()
-    // Weak reads must not go back behind what this member served before it was restarted (trap T-40).
-    await this.#reads.reach({
-      level: 'eventual',
-      minIndex: Math.min(log.recovered.hardState.commit, log.recovered.lastIndex),
-      deadline: Number.POSITIVE_INFINITY,
-      signal: undefined,
-    })
+    await this.#catchUp()
     this.#noticeRemoval()
     if (this.#storage.rebuilt !== undefined) this.#events.rebuilt(this.#storage.rebuilt)
     const peers = await this.#startPeers()
@@ -283,6 +286,22 @@ export class Member implements Backend {
       stalled: (ms) => this.#driver.step({ type: 'clockGap', ms }),
     })
     if (this.#roster.isSoleVoter) this.#driver.step({ type: 'campaign' })
+  }
+
+  /** Weak reads must not go back behind what this member served before it was restarted (trap T-40). */
+  async #catchUp(): Promise<void> {
+    const { hardState, lastIndex } = this.#storage.log.recovered
+    try {
+      await this.#reads.reach({
+        level: 'eventual',
+        minIndex: Math.min(hardState.commit, lastIndex),
+        deadline: Number.POSITIVE_INFINITY,
+        signal: undefined,
+      })
+    } catch (error) {
+      // A state that turned out damaged is had from the others, who have to be connected for that.
+      if (this.#snapshots.lost === undefined) throw error
+    }
   }
 
   #startPeers(): Promise<Peers> {
@@ -335,6 +354,8 @@ export class Member implements Backend {
       onSoft: (role, leader, term) => this.#onSoft(role, leader, term),
       onSnapshotWanted: (wanted) => this.#snapshots.onWanted(wanted),
       onInstalled: (configuration) => this.#onInstalled(configuration),
+      onPassedOver: (entries) => this.#administration.onApplied(entries),
+      onDamaged: (error) => this.#snapshots.rebuild(error, 'apply'),
       onFatal: (error) => this.#onFatal(error),
     })
   }
@@ -364,6 +385,9 @@ export class Member implements Backend {
       roster: this.#roster,
       peers: () => this.#peers,
       installed: (index) => this.#checkpoints.onInstalled(index),
+      handOver: () => this.#administration.handOver(),
+      stateLost: (why) => this.#reads.end(stateLost(why)),
+      rebuilt: (rebuilt) => this.#events.rebuilt(rebuilt),
     })
   }
 
@@ -381,7 +405,7 @@ export class Member implements Backend {
         peers: () => this.#peers,
         roster: () => this.#roster,
         reads: () => this.#reads,
-        rebuild: (why) => this.#driver.fail(why),
+        rebuild: (why) => this.#snapshots.rebuild(why, 'read'),
       },
     )
   }
@@ -570,6 +594,17 @@ export class Member implements Backend {
     return undefined
   }
 
+  /** Why nothing can be read here. */
+  #unreadable(): Error | undefined {
+    const { lost } = this.#snapshots
+    return this.#ended() ?? (lost && stateLost(lost))
+  }
+
+  #refuseIfUnreadable(): void {
+    const error = this.#unreadable()
+    if (error !== undefined) throw error
+  }
+
   #refuseIfEnded(): void {
     const error = this.#ended()
     if (error !== undefined) throw error
@@ -598,6 +633,13 @@ export class Member implements Backend {
 /** What a former member tells clients: it does not mean the client, so it is not QUORATE_REMOVED. */
 function noMember(): StoreError {
   return new StoreError('QUORATE_NOT_READY', 'the member asked is none any more: ask another one', {
+    retryable: true,
+  })
+}
+
+function stateLost(why: StoreError): StoreError {
+  return new StoreError('QUORATE_NOT_READY', `the state here is being had again: ${why.message}`, {
+    cause: why,
     retryable: true,
   })
 }

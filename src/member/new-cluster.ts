@@ -43,8 +43,8 @@ const LOCK = 'lock'
 export interface ClusterSource {
   /** Undefined: the state is made of all entries from the first on. */
   readonly image: { readonly manifest: ImageManifest; readonly read: ChunkReader } | undefined
-  /** In force before the first entry. */
-  readonly initial: Configuration
+  /** In force before the first entry; not needed with an image, which has its own. */
+  readonly initial: Configuration | undefined
   /** What is to be applied on top of the image: the entries from `from` on, without a gap. */
   entries(from: LogIndex): AsyncIterable<readonly Entry[]>
 }
@@ -54,15 +54,6 @@ export interface NewCluster extends EntryId {
   /** 8 bytes in hexadecimal. */
   readonly clusterId: string
   readonly id: string
-}
-
-/** A source without entries beside its image. */
-export function imageAlone(manifest: ImageManifest, read: ChunkReader): ClusterSource {
-  return {
-    image: { manifest, read },
-    initial: firstConfiguration([]),
-    async *entries() {},
-  }
 }
 
 /**
@@ -119,9 +110,12 @@ async function makeState(
   const database = await env.databases.open(dir)
   try {
     if (image !== undefined) await loadImage(image.manifest, image.read, database)
-    const options = { maxSessions: MAX_SESSIONS, initial, confChange: changeConfiguration }
     // Never closed: it would close the database, which is still needed.
-    const machine = await StateMachine.over(database, options)
+    const machine = await StateMachine.over(database, {
+      maxSessions: MAX_SESSIONS,
+      initial: initial ?? firstConfiguration([]),
+      confChange: changeConfiguration,
+    })
     for await (const some of entries(machine.appliedIndex + 1)) await machine.apply(some)
     const entry = { index: machine.appliedIndex, term: machine.appliedTerm }
     await makeOwn(database, identity, entry)

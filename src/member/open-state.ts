@@ -132,8 +132,9 @@ async function rebuild(
 ): Promise<OpenedState> {
   const { env, machine: options } = parts
   const former = generations.stateDir
-  const setAside = what === 'setAside' ? await generations.setAside() : undefined
-  if (what === 'remove') await env.databases.remove(former)
+  const setAside = what === 'setAside' ? await generations.nameAside() : undefined
+  if (setAside === undefined) await env.databases.remove(former)
+  else await generations.setAside(former, setAside)
   if (log.recovered.previous.index === 0) {
     const machine = await StateMachine.open(env.databases, former, options)
     return { log, machine, generations, rebuilt: { why, from: 'log', setAside } }

@@ -80,8 +80,12 @@ export interface LimitOptions {
 export interface StorageOptions {
   /** Size of a log segment. */
   readonly segmentBytes: number
-  /** Log written since the last checkpoint that causes the next one. */
+  /** Log written since the last checkpoint that causes the next one; up to a fifth less or more. */
   readonly checkpointBytes: number
+  /** Entries applied since the last checkpoint that cause the next one; up to a fifth less or more. */
+  readonly checkpointEntries: number
+  /** Time since the last checkpoint that causes the next one, if anything was applied; up to a fifth less or more. */
+  readonly checkpointMs: number
   /**
    * Log that is kept at most behind the last checkpoint for members that lack it; one that lacks more is sent a
    * snapshot. A lone member keeps as much in any case: it is the only other copy of what changed last.
@@ -91,6 +95,8 @@ export interface StorageOptions {
   readonly minFreeBytes: number
   /** So often the leader has the members' states compared. */
   readonly compareMs: number
+  /** A folder that log entries are copied into before the log lets go of them; undefined: none. */
+  readonly archive?: string | undefined
   /** LevelDB's memtable. */
   readonly writeBufferBytes: number
   /** LevelDB's block cache. */

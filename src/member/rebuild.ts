@@ -37,7 +37,7 @@ const ASK_MS = 1_000
 /** Another one is asked, too, when no offer has come for so long. */
 const NEXT_MS = 10_000
 /** Nobody is connected for so long: it is given up. */
-const ALONE_MS = 60_000
+const ALONE_MS = 30_000
 /** Somebody is connected and nothing comes for so long: it is given up. */
 const PATIENCE_MS = 600_000
 const LOOK_MS = 50

@@ -21,6 +21,8 @@ export interface ReportParts {
   readonly isClosed: boolean
   readonly snapshots: Snapshots
   readonly space: SpaceStatus
+  /** Why log entries could not be copied into the archive. */
+  readonly archiveFailure: Error | undefined
   /** Where the members' states went apart without a majority for any. */
   readonly disputed: DivergedRange | undefined
 }
@@ -71,6 +73,7 @@ export function reportStatus(parts: ReportParts): MemberStatus {
       cause: fatal,
       snapshots,
       space: parts.space,
+      archiveFailure: parts.archiveFailure,
       isStateOpen: machine.isOpen,
       disputed: parts.disputed,
       refusals: peers?.refusals().map(({ node, message }) => `${nameOf(node)}: ${message}`) ?? [],
@@ -79,12 +82,13 @@ export function reportStatus(parts: ReportParts): MemberStatus {
 }
 
 function snapshotsOf(
-  { installed, sent, sending, receiving }: Snapshots,
+  { installed, sent, sending, receiving, lost }: Snapshots,
   nameOf: (node: NodeId) => string,
 ): SnapshotStatus {
   return {
     installed,
     sent,
+    rebuilding: lost?.message,
     sending: sending.map(({ to, ...view }) => ({ to: nameOf(to), ...view })),
     receiving: receiving && {
       from: nameOf(receiving.from),

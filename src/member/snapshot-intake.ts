@@ -12,6 +12,7 @@ import type { Disk } from '../env/disk.js'
 import type { Time } from '../env/time.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { Configuration, StateMachine } from '../machine/state-machine.js'
+import type { RaftCore } from '../raft/core.js'
 import type { EntryId, LogIndex, NodeId, SnapshotMessage, SnapshotMeta } from '../raft/types.js'
 import { ChunkStore } from '../snapshot/chunk-store.js'
 import type { ImageManifest } from '../wire/image.js'
@@ -21,6 +22,7 @@ import type { Generations } from './generations.js'
 import { ImageFetch } from './image-fetch.js'
 import { loadNext } from './load-next.js'
 
+const LOOK_MS = 20
 /** What the operating system and LevelDB say: a full disk may have room later. */
 const SYSTEM_CODE = /^(E[A-Z0-9]+|LEVEL_[A-Z_]+)$/
 
@@ -33,6 +35,7 @@ export interface IntakeParts {
   readonly incomingDir: string
   /** 8 bytes in hexadecimal. */
   readonly clusterId: string
+  readonly core: RaftCore
   readonly log: RaftLog
   readonly machine: StateMachine
   readonly driver: Driver
@@ -42,8 +45,10 @@ export interface IntakeParts {
   /** False when it was dropped. */
   ask(to: NodeId, ask: Ask): boolean
   sendProgress(to: NodeId, progress: Progress): void
-  /** The state is that after the entry `index` now. */
+  /** The log begins after `index` now, where the state stands. */
   installed(index: LogIndex): void
+  /** A state that was out of use is in use again. */
+  rebuilt(from: NodeId, setAside: string | undefined): void
 }
 
 interface Intake {
@@ -61,6 +66,7 @@ export class SnapshotIntake {
   #current: Intake | undefined
   #next: Intake | undefined
   #work: Promise<void> | undefined
+  readonly #jobs: (() => Promise<void>)[] = []
   #installed = 0
   #isEnded = false
 
@@ -88,14 +94,25 @@ export class SnapshotIntake {
     return { from, index: offer.index, status: phase, bytes, totalBytes }
   }
 
-  /** A leader offers the state that this member lacks. */
+  /** Whether a state is being taken in. */
+  get isBusy(): boolean {
+    return this.#work !== undefined
+  }
+
+  /** A leader offers the state that this member lacks, or somebody that in place of the one out of use. */
   onOffer(from: NodeId, offer: Offer): void {
     if (this.#isEnded) return
+    // Whoever leads knows best what is needed.
+    if (offer.leaderTerm === 0 && (this.isBusy || !this.#parts.driver.isStateVoid)) return
     this.#next = { from, offer, phase: 'fetching', fetch: undefined }
     this.#current?.fetch?.abort(overtaken())
-    if (this.#work !== undefined) return
-    this.#work = this.#run()
-    this.#parts.driver.own(this.#work)
+    this.#start()
+  }
+
+  /** Runs `job` while no state is being taken in; what it throws ends the member. */
+  alone(job: () => Promise<void>): void {
+    this.#jobs.push(job)
+    this.#start()
   }
 
   onPiece(from: NodeId, piece: Piece): void {
@@ -115,20 +132,39 @@ export class SnapshotIntake {
     this.#current?.fetch?.abort(new StoreError('QUORATE_NOT_OPEN', 'the member was closed'))
   }
 
-  /** Takes offers in until there is none; never rejects. */
+  #start(): void {
+    if (this.#work !== undefined) return
+    this.#work = this.#run()
+    this.#parts.driver.own(this.#work)
+  }
+
+  /** Does one thing after the other until nothing is left; never rejects. */
   async #run(): Promise<void> {
-    // The offer that began this stands first.
+    // What began this stands first.
     await Promise.resolve()
-    while (this.#next !== undefined) {
+    for (;;) {
+      const job = this.#jobs.shift()
       const intake = this.#next
-      this.#next = undefined
-      this.#current = intake
-      const status = await this.#take(intake)
-      this.#current = undefined
-      const { index } = intake.offer
-      this.#parts.sendProgress(intake.from, { index, status, bytes: 0, totalBytes: 0 })
+      if (job !== undefined) {
+        await this.#runJob(job)
+      } else if (intake !== undefined) {
+        this.#next = undefined
+        this.#current = intake
+        const status = await this.#take(intake)
+        this.#current = undefined
+        const { index } = intake.offer
+        this.#parts.sendProgress(intake.from, { index, status, bytes: 0, totalBytes: 0 })
+      } else break
     }
     this.#work = undefined
+  }
+
+  async #runJob(job: () => Promise<void>): Promise<void> {
+    try {
+      if (!this.#isEnded) await job()
+    } catch (error) {
+      this.#parts.driver.fail(error)
+    }
   }
 
   async #take(intake: Intake): Promise<'done' | 'failed'> {
@@ -138,7 +174,10 @@ export class SnapshotIntake {
       const { manifest, database } = await loadNext(store, generations, () =>
         this.#fetch(intake, store),
       )
-      if (!(await this.#install(intake, manifest, database))) {
+      const isInForce = await (intake.offer.leaderTerm === 0
+        ? this.#replace(intake, manifest, database)
+        : this.#install(intake, manifest, database))
+      if (!isInForce) {
         await database.close()
         await generations.dropNext()
       }
@@ -176,18 +215,69 @@ export class SnapshotIntake {
       snapshot: { index, term, conf },
       session: intake.offer.session,
     }
-    return driver.install(message, (snapshot) => this.#carryOut(snapshot, database))
+    return driver.install(message, (snapshot) => this.#carryOut(intake.from, snapshot, database))
   }
 
-  /** Settles, in what it returns, when the former state is not read any more. */
-  async #switchTo(database: Database, end: EntryId): Promise<{ former: Promise<void> }> {
-    const { generations, log, machine } = this.#parts
+  /** The steps of raft.md 3.5, in the order of generations.ts; nothing is applied or appended meanwhile. */
+  async #carryOut(
+    from: NodeId,
+    { index, term }: SnapshotMeta,
+    database: Database,
+  ): Promise<Configuration> {
+    const { machine, installed, driver, log } = this.#parts
+    const wasVoid = driver.isStateVoid
+    const former = wasVoid ? 'keep' : 'drop'
+    const aside = await this.#switchTo(database, { index, term }, former, () =>
+      log.compactTo(index, term),
+    )
+    this.#installed++
+    installed(index)
+    if (wasVoid) this.#parts.rebuilt(from, aside)
+    return { conf: machine.conf, members: machine.members }
+  }
+
+  /**
+   * Puts the state in the place of the one that is out of use, when all of it is applied as far as the core knows and
+   * the log holds what comes after it. Whether it did.
+   */
+  async #replace(intake: Intake, manifest: ImageManifest, database: Database): Promise<boolean> {
+    const { core, driver, log, time, rebuilt } = this.#parts
+    const { index, term } = manifest
+    const isOver = () => this.#isEnded || this.#next !== undefined || !driver.isStateVoid
+    while (!isOver() && core.status().appliedIndex < index) {
+      await new Promise<void>((resolve) => {
+        time.after(LOOK_MS, resolve)
+      })
+    }
+    if (isOver() || index < log.status().firstIndex - 1) return false
+    let aside: string | undefined
+    await driver.replaceState(async () => {
+      // The log goes on as it is: followers may need what is in it.
+      aside = await this.#switchTo(database, { index, term }, 'keep', () => Promise.resolve())
+    })
+    this.#installed++
+    rebuilt(intake.from, aside)
+    return true
+  }
+
+  /** Makes `database` the state that ends with `end`; returns where the former one will be kept. */
+  async #switchTo(
+    database: Database,
+    end: EntryId,
+    former: 'keep' | 'drop',
+    fitLog: () => Promise<void>,
+  ): Promise<string | undefined> {
+    const { generations, machine } = this.#parts
+    const formerDir = generations.stateDir
+    const aside = former === 'keep' ? await generations.nameAside() : undefined
     try {
       await generations.begin(end)
-      await log.compactTo(end.index, end.term)
+      await fitLog()
       await generations.commit()
       const { closed } = await machine.replace(database)
-      return { former: closed }
+      assert(machine.appliedIndex === end.index, 'another state was installed', { ...end })
+      void this.#putAway(formerDir, aside, closed)
+      return aside
     } catch (error) {
       // What was begun is carried out at the next open.
       await database.close()
@@ -195,25 +285,20 @@ export class SnapshotIntake {
     }
   }
 
-  /** The steps of raft.md 3.5, in the order of generations.ts; nothing is applied or appended meanwhile. */
-  async #carryOut({ index, term }: SnapshotMeta, database: Database): Promise<Configuration> {
-    const { generations, machine, installed } = this.#parts
-    const former = generations.stateDir
-    const { former: closed } = await this.#switchTo(database, { index, term })
-    assert(machine.appliedIndex === index, 'the state that was installed is another one', { index })
-    void this.#removeOnceClosed(former, closed)
-    this.#installed++
-    installed(index)
-    return { conf: machine.conf, members: machine.members }
-  }
-
   /** Views of the former state may be open for long, also when the member closes: the next open removes it then. */
-  async #removeOnceClosed(stateDir: string, closed: Promise<void>): Promise<void> {
+  async #putAway(
+    stateDir: string,
+    aside: string | undefined,
+    closed: Promise<void>,
+  ): Promise<void> {
+    const { generations, driver } = this.#parts
     try {
       await closed
-      if (!this.#isEnded) await this.#parts.generations.remove(stateDir)
+      if (this.#isEnded) return
+      if (aside === undefined) await generations.remove(stateDir)
+      else await generations.setAside(stateDir, aside)
     } catch (error) {
-      this.#parts.driver.fail(error)
+      driver.fail(error)
     }
   }
 }

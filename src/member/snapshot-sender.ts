@@ -41,6 +41,8 @@ export interface SenderParts {
   readonly driver: Driver
   readonly holder: ImageHolder
   readonly maxTransfers: number
+  /** Whether the state here may be given to others. */
+  isSound(): boolean
   /** Members that could keep the image, too. */
   helpers(): readonly NodeId[]
   sendPin(to: NodeId, index: LogIndex): void
@@ -241,7 +243,7 @@ export class SnapshotSender {
       const shared = this.#shareable(transfer)
       const index =
         shared?.index ?? (core.role === 'leader' ? core.lastIndex : machine.appliedIndex)
-      if (index < transfer.atLeast) return undefined
+      if (index < transfer.atLeast || !this.#parts.isSound()) return undefined
       transfer.index = index
       transfer.isPinned = true
       transfer.helpers = shared?.helpers ?? this.#pinElsewhere(transfer)
@@ -282,7 +284,10 @@ export class SnapshotSender {
       manifestBytes: holder.publish(index, manifest),
       holders: helpers.filter((node) => node !== to),
     })
-    if (!isSent) return this.#fail(transfer)
+    if (!isSent) {
+      this.#fail(transfer)
+      return
+    }
     transfer.phase = 'sending'
     transfer.totalBytes = manifest.bytes
     transfer.at = time.now()

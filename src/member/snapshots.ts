@@ -29,11 +29,13 @@ import {
 } from '../wire/snapshot-transfer.js'
 import type { Driver } from './driver.js'
 import { ImageHolder } from './image-holder.js'
+import type { Rebuilt } from './open-state.js'
 import { type MemberOptions, maxPieceBytes } from './options.js'
 import type { Peers } from './peers.js'
 import type { Roster } from './roster.js'
 import { SnapshotIntake } from './snapshot-intake.js'
 import { SnapshotSender, type TransferView } from './snapshot-sender.js'
+import { StateRebuild } from './state-rebuild.js'
 import { incomingDir, type Storage } from './storage.js'
 
 /** So often a receiver says how it is doing. */
@@ -49,8 +51,13 @@ export interface SnapshotParts {
   readonly roster: Roster
   /** Undefined before the member listens. */
   peers(): Peers | undefined
-  /** The state is that after the entry `index` now. */
+  /** The log begins after `index` now, where the state stands. */
   installed(index: LogIndex): void
+  /** Makes another member lead, if one can. */
+  handOver(): Promise<void>
+  /** Nothing is to be read here until `rebuilt`. */
+  stateLost(why: StoreError): void
+  rebuilt(rebuilt: Rebuilt): void
 }
 
 /** A state that is being taken in. */
@@ -67,6 +74,7 @@ export class Snapshots {
   readonly #holder: ImageHolder
   readonly #sender: SnapshotSender
   readonly #intake: SnapshotIntake
+  readonly #rebuild: StateRebuild
   #reportAt = 0
 
   constructor(parts: SnapshotParts) {
@@ -74,6 +82,7 @@ export class Snapshots {
     this.#holder = this.#newHolder()
     this.#sender = this.#newSender()
     this.#intake = this.#newIntake()
+    this.#rebuild = this.#newRebuild()
   }
 
   /** The log must keep what comes after this index. */
@@ -97,6 +106,16 @@ export class Snapshots {
 
   get receiving(): IntakeView | undefined {
     return this.#intake.progress
+  }
+
+  /** Why the state is out of use and is being had again; undefined when it is in use. */
+  get lost(): StoreError | undefined {
+    return this.#rebuild.why
+  }
+
+  /** The state is damaged (StateRebuild). */
+  rebuild(why: StoreError, where: 'apply' | 'read'): void {
+    this.#rebuild.begin(why, where)
   }
 
   /** A follower needs entries that the log does not hold any more. */
@@ -145,6 +164,7 @@ export class Snapshots {
   tick(now: number): void {
     this.#holder.tick(now)
     this.#sender.tick(now)
+    this.#rebuild.tick(now)
     if (now < this.#reportAt) return
     this.#reportAt = now + REPORT_MS
     this.#intake.report()
@@ -152,6 +172,7 @@ export class Snapshots {
 
   /** Ends what is under way; the driver waits for what has to be finished. */
   end(): void {
+    this.#rebuild.stop()
     this.#intake.end()
     this.#sender.end()
     this.#holder.close()
@@ -160,7 +181,7 @@ export class Snapshots {
   /** Only the leader knows an index that nobody has passed. */
   #pin(from: NodeId, index: LogIndex): void {
     const { core, driver } = this.#parts
-    if (from !== core.leader) return
+    if (from !== core.leader || this.lost !== undefined) return
     driver.own(
       this.#holder.hold(index).then(
         () => undefined,
@@ -191,7 +212,7 @@ export class Snapshots {
   }
 
   #newSender(): SnapshotSender {
-    const { env, options, storage, core, driver, roster } = this.#parts
+    const { env, options, storage, core, driver } = this.#parts
     return new SnapshotSender({
       time: env.time,
       core,
@@ -199,11 +220,8 @@ export class Snapshots {
       driver,
       holder: this.#holder,
       maxTransfers: options.limits.maxSnapshotTransfers,
-      helpers: () => {
-        const peers = this.#parts.peers()
-        const nodes = roster.others.map(({ nodeId }) => nodeId)
-        return nodes.filter((node) => peers?.isHeard(node) === true)
-      },
+      isSound: () => this.lost === undefined,
+      helpers: () => this.#heard(),
       sendPin: (to, index) => this.#send(to, FRAME_PIN, [encodeIndex(index)]),
       sendUnpin: (to, index) => this.#send(to, FRAME_UNPIN, [encodeIndex(index)]),
       sendOffer: (to, offer) => this.#send(to, FRAME_OFFER, [encodeOffer(offer)]),
@@ -211,7 +229,7 @@ export class Snapshots {
   }
 
   #newIntake(): SnapshotIntake {
-    const { env, options, storage, driver, installed } = this.#parts
+    const { env, options, storage, core, driver, installed } = this.#parts
     const { log, machine, generations, identity } = storage
     return new SnapshotIntake({
       self: identity.nodeId,
@@ -219,6 +237,7 @@ export class Snapshots {
       disk: env.disk,
       incomingDir: incomingDir(options.dir),
       clusterId: identity.clusterId,
+      core,
       log,
       machine,
       driver,
@@ -230,7 +249,43 @@ export class Snapshots {
         this.#send(to, FRAME_PROGRESS, [encodeProgress(progress)])
       },
       installed,
+      rebuilt: (from, setAside) => this.#rebuild.end(from, setAside),
     })
+  }
+
+  #newRebuild(): StateRebuild {
+    const { env, storage, core, driver, roster, handOver, stateLost, rebuilt } = this.#parts
+    const { log, machine, generations } = storage
+    return new StateRebuild({
+      time: env.time,
+      core,
+      driver,
+      log,
+      machine,
+      generations,
+      sources: () => {
+        const leads = (node: NodeId) => (node === core.leader ? 0 : 1)
+        return this.#heard().sort((a, b) => leads(a) - leads(b) || a - b)
+      },
+      hasOthers: () => roster.others.length > 0,
+      handOver,
+      sendWanted: (to, atLeast) => this.#send(to, FRAME_IMAGE_WANTED, [encodeIndex(atLeast)]),
+      isTakingIn: () => this.#intake.isBusy,
+      alone: (work) => this.#intake.alone(work),
+      nameOf: (node) => roster.nameOf(node) ?? `node ${node}`,
+      begun: (why) => {
+        this.#holder.clear()
+        stateLost(why)
+      },
+      rebuilt,
+    })
+  }
+
+  /** The other members that are connected and were heard of lately. */
+  #heard(): NodeId[] {
+    const peers = this.#parts.peers()
+    const nodes = this.#parts.roster.others.map(({ nodeId }) => nodeId)
+    return nodes.filter((node) => peers?.isHeard(node) === true)
   }
 
   #send(to: NodeId, kind: number, parts: readonly Uint8Array[]): boolean {

@@ -16,6 +16,8 @@ export interface Situation {
   readonly cause: Error | undefined
   readonly snapshots: SnapshotStatus
   readonly space: SpaceStatus
+  /** Why log entries could not be copied into the archive. */
+  readonly archiveFailure: Error | undefined
   /** Whether the state can be read and written: not while its database is being opened again. */
   readonly isStateOpen: boolean
   /** Where the members' states went apart without a majority for any. */
@@ -44,6 +46,10 @@ export function describeStanding(situation: Situation): string[] {
   if (standing !== 'joining') words.push(...describeQuorum(situation))
   words.push(...describeDamage(situation))
   words.push(...describeSpace(situation))
+  if (situation.archiveFailure !== undefined) {
+    const { message } = situation.archiveFailure
+    words.push(`The archive takes no entries, so the log is not shortened: ${message}.`)
+  }
   for (const refusal of situation.refusals) words.push(`No connection to ${refusal}.`)
   for (const member of situation.members) {
     if (member.lag !== undefined && member.lag > LAG_WORTH_WORDS) {
@@ -82,13 +88,16 @@ function mebibytes(bytes: number): number {
   return Math.floor(bytes / (1024 * 1024))
 }
 
-function describeSnapshots({ snapshots }: Situation): string[] {
+function describeSnapshots({ id, snapshots }: Situation): string[] {
   const words = snapshots.sending.map(({ to, phase, bytes, totalBytes }) =>
     phase === 'failed'
       ? `${to} lacks more than the log holds, and could not be sent the state; it is tried again.`
       : `${to} lacks more than the log holds and is sent the state${shareOf(bytes, totalBytes)}.`,
   )
-  const { receiving } = snapshots
+  const { receiving, rebuilding } = snapshots
+  if (rebuilding !== undefined) {
+    words.push(`The state of ${id} is had again and not served until then: ${rebuilding}.`)
+  }
   if (receiving !== undefined) {
     const { from, index, bytes, totalBytes } = receiving
     words.push(`Takes in the state at index ${index} from ${from}${shareOf(bytes, totalBytes)}.`)

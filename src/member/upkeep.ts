@@ -70,7 +70,7 @@ export class Upkeep {
       checkpoints.run(driver.appendedBytes).then(
         () => undefined,
         (error: unknown) => {
-          // A flush that failed costs nothing yet: the log is kept, and the next tick tries again.
+          // A flush that failed costs nothing yet: the log is kept, and it is tried again.
           if (!(error instanceof StoreError && error.code === 'QUORATE_NO_SPACE')) {
             driver.fail(error)
           }

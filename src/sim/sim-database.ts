@@ -67,7 +67,11 @@ export class SimDatabases implements Databases {
   }
 
   async open(dir: string): Promise<Database> {
-    const folder = this.#folders.get(dir) ?? { durable: undefined, open: undefined, isDamaged: false }
+    const folder = this.#folders.get(dir) ?? {
+      durable: undefined,
+      open: undefined,
+      isDamaged: false,
+    }
     this.#folders.set(dir, folder)
     if (folder.open !== undefined) {
       throw new StoreError('QUORATE_LOCKED', `the database in ${dir} is open elsewhere`)
@@ -126,7 +130,8 @@ export class SimDatabases implements Databases {
   /** Becomes the databases of an image, none of them open. */
   restore(image: ReadonlyMap<string, SortedBytes>): void {
     this.#folders.clear()
-    for (const [dir, durable] of image) this.#folders.set(dir, { durable, open: undefined, isDamaged: false })
+    for (const [dir, durable] of image)
+      this.#folders.set(dir, { durable, open: undefined, isDamaged: false })
   }
 
   /** What the database in `dir` shows now, or would if it were opened. */

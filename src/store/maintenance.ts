@@ -1,8 +1,9 @@
 /** Backups as users ask for them: making one of an open Store, looking at one, and restoring it. */
+import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { Backend, ReadLevel } from '../member/backend.js'
 import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
-import { foundCluster, imageAlone } from '../member/new-cluster.js'
+import { foundCluster } from '../member/new-cluster.js'
 import {
   type BackupProgress,
   type BackupResult,
@@ -10,6 +11,8 @@ import {
   verifyBackup,
 } from '../snapshot/backup.js'
 import { abortedBy } from '../snapshot/image.js'
+import type { ChunkReader } from '../snapshot/image-records.js'
+import { ArchivedLog } from '../snapshot/log-archive.js'
 import type { CallOptions } from './access.js'
 import {
   READ_LEVELS,
@@ -42,6 +45,10 @@ export interface BackupOptions extends MaintenanceOptions, CallOptions {
 export interface RestoreOptions extends MaintenanceOptions {
   /** The name of the only member; default `a`. */
   readonly id?: string
+  /** Folders that members copied log entries into (`storage.archive`), to go on from where the backup ends. */
+  readonly archive?: string | readonly string[]
+  /** The last entry to be restored; default: the last that the archive has without a gap. Needs `archive`. */
+  readonly atIndex?: number
 }
 
 /** A folder that was restored. */
@@ -109,22 +116,45 @@ export async function restore(
 ): Promise<RestoredStore> {
   requirePath('src', src)
   requirePath('dir', dir)
-  refuseUnknown('restore', options, [...MAINTENANCE_OPTIONS, 'id'])
-  const { id = 'a' } = options
+  refuseUnknown('restore', options, [...MAINTENANCE_OPTIONS, 'id', 'archive', 'atIndex'])
+  const { id = 'a', atIndex } = options
   if (!MEMBER_ID_PATTERN.test(id)) throw new TypeError(`'${id}' is no member's name`)
   const { signal, onProgress } = checked(options)
   const { manifest, chunks } = await openBackup(env.disk, src)
   let [count, bytes] = [0, 0]
-  const source = imageAlone(manifest, async (chunk) => {
+  const archives = archivesOf(options)
+  const archived = await ArchivedLog.open(env.disk, archives, manifest.clusterId)
+  const last = atIndex ?? archived.endAfter(manifest.index)
+  if (last < manifest.index) {
+    throw new StoreError(
+      'QUORATE_NOT_READY',
+      `the backup holds index ${manifest.index}, which is after ${last}: take an earlier one`,
+    )
+  }
+  const read: ChunkReader = async (chunk) => {
     if (signal?.aborted === true) throw abortedBy(signal)
     const content = await chunks.read(chunk)
     count++
     bytes += chunk.bytes
     onProgress?.({ chunks: count, bytes })
     return content
+  }
+  const { clusterId, index } = await foundCluster(env, dir, id, {
+    image: { manifest, read },
+    initial: undefined,
+    entries: (from) => archived.entries(from, last),
   })
-  const { clusterId, index } = await foundCluster(env, dir, id, source)
   return { clusterId, id, index }
+}
+
+function archivesOf({ archive, atIndex }: RestoreOptions): readonly string[] {
+  if (atIndex !== undefined && (!Number.isSafeInteger(atIndex) || atIndex < 1)) {
+    throw new RangeError('atIndex is a whole number from 1 up')
+  }
+  if (atIndex !== undefined && archive === undefined) throw new TypeError('atIndex needs archive')
+  const archives = typeof archive === 'string' ? [archive] : (archive ?? [])
+  for (const path of archives) requirePath('archive', path)
+  return archives
 }
 
 function checked({ signal, onProgress }: MaintenanceOptions): MaintenanceOptions {

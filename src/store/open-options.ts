@@ -100,6 +100,8 @@ const LIMITS: LimitOptions = {
 const STORAGE: StorageOptions = {
   segmentBytes: 64 * MIB,
   checkpointBytes: 64 * MIB,
+  checkpointEntries: 500_000,
+  checkpointMs: 300_000,
   keepLogBytes: 256 * MIB,
   minFreeBytes: 128 * MIB,
   compareMs: 5000,
@@ -231,7 +233,10 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
 
 /** Two segments or memtables must fit into what is kept free, whatever their size. */
 function resolveStorage(given: OpenOptions['storage']): StorageOptions {
-  const storage = resolveNumbers('storage', STORAGE, given)
+  const { archive, ...sizes } = Object(given) as Partial<StorageOptions>
+  if (archive !== undefined) requireText('storage.archive', archive)
+  const numbers = resolveNumbers('storage', STORAGE, given && sizes)
+  const storage = { ...numbers, archive }
   if (given?.minFreeBytes !== undefined) return storage
   return { ...storage, minFreeBytes: 2 * Math.max(storage.segmentBytes, storage.writeBufferBytes) }
 }

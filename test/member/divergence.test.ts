@@ -190,6 +190,7 @@ test('a member that applies otherwise than the others stops serving, and says wh
     })
     await cluster.awaitLeader()
     for (let i = 0; i < 5; i++) await cluster.run(cluster.store('a').put(`k${i}`, i))
+    await cluster.world.advance(1000)
     await closeMember(cluster, 'c')
     const lastRight = cluster.store('a').status().commitIndex
     applyNextRequestsUnseen(cluster, 'c')

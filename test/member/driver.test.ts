@@ -64,6 +64,8 @@ class Scene {
       onSoft: ignore,
       onSnapshotWanted: ignore,
       onInstalled: ignore,
+      onPassedOver: ignore,
+      onDamaged: ignore,
       onFatal: (error) => {
         this.failure = error
       },

@@ -1,7 +1,7 @@
 /** Snapshots between members: followers that lack more than the log holds, and newcomers. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SimCluster } from '../../src/sim/sim-cluster.js'
+import type { SimCluster } from '../../src/sim/sim-cluster.js'
 import { grow, lone, three } from './membership-fixture.js'
 
 const SHORT_LOG = {

@@ -40,8 +40,6 @@ export const DIR = 'data'
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const
 /** Machines beside those of the first members, where members may be changed. */
 const SPARES = 2
-/** The whole log, as long as a newcomer cannot be sent anything else. */
-const WHOLE_LOG_BYTES = 2 ** 30
 /** How long a newcomer waits to be let in. */
 const JOIN_MS = 10_000
 /** Clients that members remember (member/storage.ts). */
@@ -218,9 +216,8 @@ export class Cluster {
   }
 
   #optionsOf(name: string): OpenOptions {
-    const { checkpointBytes, limits, protection, faults } = this.knobs
+    const { checkpointBytes, keepLogBytes, limits, protection } = this.knobs
     const { storage, ...store } = this.#setup.store
-    const keepLogBytes = faults.includes('membership') ? WHOLE_LOG_BYTES : 0
     return {
       timing: timingOf(this.knobs),
       ...(limits === 'tight' && { limits: TIGHT_LIMITS }),

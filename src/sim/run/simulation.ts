@@ -9,6 +9,7 @@
  */
 import { xxh64 } from '@node-rs/xxhash'
 import { asBuffer } from '../../base/bytes.js'
+import { StoreError } from '../../base/errors.js'
 import type { HistoryEvent } from '../history.js'
 import { formatHistory } from '../history-text.js'
 import { type Action, effectiveEvents, isFault, type Schedule } from '../schedule/schedule.js'
@@ -43,6 +44,7 @@ const IDLE_MS = 1000
 /** Of each fresh call: what is left of earlier calls goes before it, and bounds may be tight. */
 const FRESH_MS = 120_000
 const LAST_DOWN_MS = 100
+const LOOK_AGAIN_MS = 500
 /** A key that no workload uses, written and deleted to see whether members take calls. */
 const FRESH_KEY = 'quorate/simulation/fresh'
 
@@ -155,7 +157,9 @@ class Simulation<A extends Action> {
     for (const { name, store } of living) {
       const value = `through ${name}`
       const serve = async () => {
-        await store!.put(FRESH_KEY, value, { valueEncoding: 'utf8', timeoutMs: FRESH_MS })
+        const put = () =>
+          store!.put(FRESH_KEY, value, { valueEncoding: 'utf8', timeoutMs: FRESH_MS })
+        await this.#onceThereIsRoom(put)
         const found = await store!.get(FRESH_KEY, { valueEncoding: 'utf8' })
         await store!.del(FRESH_KEY, { timeoutMs: FRESH_MS })
         return found
@@ -166,6 +170,21 @@ class Simulation<A extends Action> {
         'L3 fresh calls succeed',
         () => `${name} reads ${JSON.stringify(found)} after its own write`,
       )
+    }
+  }
+
+  /** That disks have room again is noticed and told about once a second. */
+  async #onceThereIsRoom<T>(call: () => Promise<T>): Promise<T> {
+    const { world } = this.#cluster
+    for (;;) {
+      try {
+        return await call()
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.code !== 'QUORATE_NO_SPACE') throw error
+      }
+      await new Promise<void>((resolve) => {
+        world.schedule(LOOK_AGAIN_MS, resolve)
+      })
     }
   }
 
@@ -228,6 +247,7 @@ class Simulation<A extends Action> {
     tally.memberMs = world.now * seats.length
     tally.checks = findings.checks
     tally.leaders = watch.leaderCount
+    tally.snapshots = watch.snapshotCount
     const history = this.#workload.history()
     return {
       violation: findings.violation,
@@ -252,7 +272,8 @@ async function readEverything({ store }: Seat): Promise<Map<string, string>> {
 
 /** Files that nothing needs: all but the identity, the segments, one that is being prepared, and torn ends. */
 function strayFiles({ host }: Seat): string[] {
-  const own = host.disk.paths(DIR).filter((path) => path !== `${DIR}/member.json`)
+  const needed = [`${DIR}/member.json`, `${DIR}/CURRENT-STATE`]
+  const own = host.disk.paths(DIR).filter((path) => !needed.includes(path))
   const log = host.disk.paths(`${DIR}/log`)
   return [...own, ...log.filter((path) => path.endsWith('.new')).slice(1)]
 }

@@ -68,6 +68,7 @@ export function knobsArbitrary(fc: typeof FastCheck): Arbitrary<Knobs> {
     keys: fc.constantFrom(4, 16, 64),
     valueBytes: fc.constantFrom(0, 100, 3000),
     checkpointBytes: fc.constantFrom(1 << 26, 1 << 16),
+    keepLogBytes: fc.constantFrom(1 << 28, 0, 20_000),
     limits: fc.constantFrom('normal', 'normal', 'tight'),
     protection: fc.constantFrom('none', 'none', 'none', 'secret'),
     faults: fc.subarray([...FAULT_CLASSES]),

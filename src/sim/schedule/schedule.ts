@@ -44,6 +44,8 @@ export interface Knobs {
   /** Besides the few bytes that tell values apart. */
   readonly valueBytes: number
   readonly checkpointBytes: number
+  /** Who lacks more of the log than that is sent a snapshot. */
+  readonly keepLogBytes: number
   /** The bounds of queues, caches and messages. */
   readonly limits: 'normal' | 'tight'
   /** How connections are protected: not at all, on addresses of one machine, or by a shared secret. */

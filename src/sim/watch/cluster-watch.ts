@@ -44,6 +44,7 @@ export class ClusterWatch {
   readonly #entries = new Map<string, KnownEntry>()
   /** By index. */
   readonly #committed: Link[] = [{ term: 0, hash: 0 }]
+  #snapshots = 0
   readonly #sessionDigests = new Map<LogIndex, number>()
 
   constructor(
@@ -61,10 +62,20 @@ export class ClusterWatch {
   logOf(node: NodeId): LogHistory {
     let log = this.#logs.get(node)
     if (log === undefined) {
-      log = new LogHistory()
+      log = new LogHistory((index) => this.committedAt(index))
       this.#logs.set(node, log)
     }
     return log
+  }
+
+  /** Somebody has installed a snapshot. */
+  installs(): void {
+    this.#snapshots++
+  }
+
+  /** Snapshots that were installed. */
+  get snapshotCount(): number {
+    return this.#snapshots
   }
 
   /** The names of the members, as of the newest entry that anybody has applied. */

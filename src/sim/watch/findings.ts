@@ -16,6 +16,7 @@ export type Rule =
   | 'R12 reads are confirmed'
   | 'S1 equal index, equal state'
   | 'S2 state and index move together'
+  | 'S3 a snapshot is a state of the log'
   | 'S4 one session table'
   | 'S5 acknowledged is readable'
   | 'S7 recovery is exact'

@@ -11,6 +11,7 @@ import type { RecoveredLog } from '../../log/raft-log.js'
 import {
   type AppendTask,
   type Entry,
+  type EntryId,
   type HardState,
   type LogIndex,
   NONE,
@@ -25,6 +26,11 @@ export interface Link {
 }
 
 const BEFORE_ALL: Link = { term: 0, hash: 0 }
+/** Equal to no entry of any log. */
+const UNKNOWN: Link = { term: -1, hash: -1 }
+
+/** What is committed at an index; undefined when nothing is. */
+export type CommittedLinks = (index: LogIndex) => Link | undefined
 
 /** The link of `entry` after `previous`. */
 export function linkAfter(previous: Link, { term, kind, data }: Entry): Link {
@@ -63,7 +69,14 @@ export class ShadowLog {
     return copy
   }
 
-  take(task: AppendTask): void {
+  /** Replaces everything by what is `committed` up to the snapshot. */
+  install({ index }: EntryId, committed: CommittedLinks): void {
+    this.#links.length = 0
+    for (let at = 0; at <= index; at++) this.#links.push(committed(at) ?? UNKNOWN)
+  }
+
+  take(task: AppendTask, committed: CommittedLinks): void {
+    if (task.snapshot !== undefined) this.install(task.snapshot, committed)
     this.append(task.entries)
     if (task.hardState !== undefined) this.#setState(task.hardState)
   }
@@ -93,12 +106,17 @@ export class ShadowLog {
 
 /** The log of one member over all its lives. */
 export class LogHistory {
+  readonly #committed: CommittedLinks
   #durable = new ShadowLog()
   #taken = new ShadowLog()
   #underWay: AppendTask[] = []
   /** The vote that was durable in each term. */
   readonly #votes = new Map<Term, NodeId>()
   #reached: LogIndex = 0
+
+  constructor(committed: CommittedLinks) {
+    this.#committed = committed
+  }
 
   /** As the core has it: what it asked for is in here, durable or not. */
   get taken(): ShadowLog {
@@ -112,16 +130,17 @@ export class LogHistory {
 
   /** The core asks for a write. */
   take(task: AppendTask): void {
-    this.#taken.take(task)
+    this.#taken.take(task, this.#committed)
     this.#underWay.push(task)
   }
 
-  /** The core is told that the write `id` is durable. */
-  done(id: number): void {
+  /** The core is told that the write `id` is durable; returns what it was. */
+  done(id: number): AppendTask {
     const task = this.#underWay.shift()
     assert(task?.id === id, 'writes end in their order', { id, expected: task?.id })
-    this.#durable.take(task)
+    this.#durable.take(task, this.#committed)
     this.#remember()
+    return task
   }
 
   /** Who durably got this member's vote in `term`; 0 if nobody did. */
@@ -135,15 +154,20 @@ export class LogHistory {
   }
 
   /**
-   * The member was opened again. What was durable must be there, and of the writes under way a prefix may be; false
-   * when it is anything else.
+   * The member was opened again. What was durable must be there, and of the writes under way a prefix may be, of the
+   * last one also the snapshot alone that it begins with; false when it is anything else.
    */
   reopen(recovered: RecoveredLog): boolean {
     const candidate = this.#durable.copy()
     let isExact = candidate.matches(recovered)
     for (const task of this.#underWay) {
       if (isExact) break
-      candidate.take(task)
+      if (task.snapshot !== undefined) {
+        candidate.install(task.snapshot, this.#committed)
+        isExact = candidate.matches(recovered)
+        if (isExact) break
+      }
+      candidate.take(task, this.#committed)
       isExact = candidate.matches(recovered)
     }
     this.#durable = candidate

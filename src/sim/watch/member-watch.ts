@@ -94,6 +94,12 @@ export class MemberWatch {
   }
 
   #watchMachine(machine: MemberParts['machine']): void {
+    const replace = machine.replace.bind(machine)
+    machine.replace = async (database) => {
+      const replaced = await replace(database)
+      this.#applied = machine.appliedIndex
+      return replaced
+    }
     const apply = machine.apply.bind(machine)
     machine.apply = async (entries) => {
       this.#applying(entries)
@@ -132,7 +138,8 @@ export class MemberWatch {
 
   #durable(task: number): void {
     const history = this.#cluster.logOf(this.#node)
-    history.done(task)
+    const { snapshot } = history.done(task)
+    if (snapshot !== undefined) this.#cluster.installs()
     const { term, vote } = history.durable
     this.#findings.expect(
       history.voteIn(term) === vote,
@@ -215,6 +222,16 @@ export class MemberWatch {
       () =>
         `node ${this.#node} replaces its entries from ${first?.index} on, ${this.#commitIndex} are committed`,
     )
+    if (task.snapshot !== undefined) {
+      const { index, term } = task.snapshot
+      const committed = this.#cluster.committedAt(index)
+      this.#findings.expect(
+        committed?.term === term,
+        'S3 a snapshot is a state of the log',
+        () =>
+          `node ${this.#node} takes a snapshot of index ${index} in term ${term}, not ${committed?.term}`,
+      )
+    }
     history.take(task)
     for (const entry of task.entries) {
       this.#cluster.sees(entry, taken.at(entry.index)!, taken.at(entry.index - 1)!)

@@ -45,7 +45,9 @@ export class WatchedDatabases implements Databases {
 
   async open(dir: string): Promise<Database> {
     const database = await this.#inner.open(dir)
-    return new WatchedDatabase(database, this.#contents(dir), this.#watcher)
+    const contents = [...this.#contents(dir)]
+    const isLoaded = contents.length > 0 || !LATER_GENERATION.test(dir)
+    return new WatchedDatabase(database, contents, this.#watcher, isLoaded)
   }
 
   list(parent: string): Promise<string[]> {
@@ -61,20 +63,27 @@ export class WatchedDatabases implements Databases {
   }
 }
 
+/** The folder of a state that is loaded from a snapshot before it counts (member/generations.ts). */
+const LATER_GENERATION = /\/state-\d+$/
+
 class WatchedDatabase implements Database {
   readonly #inner: Database
   readonly #watcher: DatabaseWatcher
   readonly #sums = new Sums()
+  /** False while it holds a part of a state, up to its first flush. */
+  #isLoaded: boolean
 
   constructor(
     inner: Database,
     contents: Iterable<readonly [Uint8Array, Uint8Array]>,
     watcher: DatabaseWatcher,
+    isLoaded: boolean,
   ) {
     this.#inner = inner
     this.#watcher = watcher
+    this.#isLoaded = isLoaded
     for (const [key, value] of contents) this.#sums.put(key, value)
-    watcher.state(this.#sums.digest)
+    if (isLoaded) watcher.state(this.#sums.digest)
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -108,8 +117,13 @@ class WatchedDatabase implements Database {
     }
   }
 
-  flush(): Promise<boolean> {
-    return this.#inner.flush()
+  async flush(): Promise<boolean> {
+    const isFlushed = await this.#inner.flush()
+    if (isFlushed && !this.#isLoaded) {
+      this.#isLoaded = true
+      this.#watcher.state(this.#sums.digest)
+    }
+    return isFlushed
   }
 
   close(): Promise<void> {
@@ -117,12 +131,18 @@ class WatchedDatabase implements Database {
   }
 
   #written(changes: readonly (readonly [Buffer, Buffer | undefined])[]): void {
+    const before = this.#sums.digest
     for (const [key, value] of changes) {
       if (value === undefined) this.#sums.del(key)
       else this.#sums.put(key, value)
     }
-    if (changes.some(([key]) => META_KEY.equals(key))) this.#watcher.state(this.#sums.digest)
-    else if (changes.length > 0) this.#watcher.unplaced()
+    if (!this.#isLoaded) return
+    const after = this.#sums.digest
+    if (changes.some(([key]) => META_KEY.equals(key))) this.#watcher.state(after)
+    // A value that was damaged may be written again as it was.
+    else if (after.data !== before.data || after.sessions !== before.sessions) {
+      this.#watcher.unplaced()
+    }
   }
 }
 

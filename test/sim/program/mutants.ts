@@ -73,16 +73,16 @@ export const MUTANTS: readonly Mutant[] = [
     'hardState: { ...hardState, vote: 0, commit:',
   ),
   mutant(
-    'member: the identity gets its name without a sync of the folder',
-    'member/identity.js',
+    'member: small files get their names without a sync of the folder',
+    'member/small-file.js',
     'await disk.syncDir(dir);',
     '',
   ),
   mutant(
     'member: the log is shortened beyond the checkpoint',
     'member/checkpoints.js',
-    'await this.#compact(Math.min(index, this.#retained',
-    'await this.#compact(Math.max(0, this.#retained',
+    'Math.min(index, archived,',
+    'Math.min(archived,',
   ),
   mutant(
     'member: a session reads wherever it is, whatever its token says',
@@ -103,12 +103,6 @@ export const MUTANTS: readonly Mutant[] = [
       { file: 'member/requests.js', find: 'this.#appended.clear();', replace: '' },
     ],
   },
-  mutant(
-    'member: the leader lets the others forget what it may lose itself',
-    'member/upkeep.js',
-    'retained = ownMatchIndex;',
-    'retained = core.lastIndex;',
-  ),
   {
     name: 'member: a read names a newer state than it shows',
     edits: [
@@ -135,6 +129,33 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  mutant(
+    'member: what follows a snapshot is written before it is in force',
+    'member/driver.js',
+    'if (this.#held !== undefined) {',
+    'if (false) {',
+  ),
+  mutant(
+    'snapshot: the exactly-once table is not in it',
+    'snapshot/load-image.js',
+    'batch.put(key, value);',
+    'if (key[0] !== 2) batch.put(key, value);',
+  ),
+  mutant(
+    'snapshot: a key is left out',
+    'snapshot/load-image.js',
+    'batch.put(key, value);',
+    'if (key[0] !== 1 || entries !== 5) batch.put(key, value);',
+  ),
+  mutant(
+    'store: a write that is sent again gets another number',
+    'store/write-pipeline.js',
+    'this.#leaveOut(sent);\n            this.#send(sent);',
+    `this.#leaveOut(sent);
+            sent.seq = this.#nextSeq++;
+            sent.request = renumberRequest(sent.request, this.#clientId, sent.seq, this.#floor(sent.seq), this.#base);
+            this.#send(sent);`,
+  ),
   {
     name: 'machine: the applied index is written in a batch of its own',
     edits: [
@@ -259,6 +280,29 @@ export const MUTANTS: readonly Mutant[] = [
     'raft/log-view.js',
     'return Math.min(this.#commitIndex, this.#flushedIndex);',
     'return this.#commitIndex;',
+  ),
+  mutant(
+    'raft: a second change of members is begun before the first is in force',
+    'raft/leader.js',
+    'if (state.pendingConfIndex > state.log.appliedIndex)',
+    'if (false)',
+  ),
+  {
+    name: 'raft: several voters change at once, without a joint configuration',
+    edits: [
+      { file: 'raft/conf-change.js', find: ' || change.steps.length > 1', replace: '' },
+      {
+        file: 'raft/membership.js',
+        find: 'symmetricDifference(conf.voters, draft.voters) > 1',
+        replace: 'false',
+      },
+    ],
+  },
+  mutant(
+    'raft: learners count as voters',
+    'raft/tracker.js',
+    'peers.filter((peer) => conf.voters.includes(peer.id))',
+    'peers.filter((peer) => conf.voters.includes(peer.id) || peer.isLearner)',
   ),
   mutant(
     'raft: an election forgets the vote of this term',
