@@ -83,7 +83,7 @@ function ofLog(survey: FolderSurvey): Diagnosis[] {
   if (found.every(({ kind }) => kind !== 'wrong')) {
     const { previous, lastIndex, segments } = log
     const range = `${count(previous.index + 1)} to ${count(lastIndex)}`
-    found.push(fine(`The log is whole: entries ${range} in ${count(segments.length)} segments.`))
+    found.push(fine(`The log is whole: entries ${range}, in segments: ${count(segments.length)}.`))
   }
   return found
 }
@@ -121,7 +121,12 @@ function ofState(survey: FolderSurvey): Diagnosis[] {
   for (const name of survey.setAside) {
     found.push(note(`${name} was set aside because it was damaged; it may be removed.`))
   }
+  const isGone = state === undefined && log !== undefined && log.previous.index > 0
   if (state instanceof StoreError) found.push(damagedState(survey, state))
+  else if (isGone && plan === undefined) {
+    const words = `${stateDir} is gone, and the log does not have what was in it`
+    found.push(damagedState(survey, new StoreError('QUORATE_CORRUPTION', words)))
+  }
   else if (state !== undefined && log !== undefined && plan === undefined) {
     found.push(...ofCheckpoint(survey, state, log))
   }

@@ -283,7 +283,8 @@ async function logFiles(dir: string): Promise<string[]> {
 /** LevelDB's own codes in this project's terms; what has no code of ours stays as it is. */
 function translate(error: unknown, dir: string): unknown {
   const codes = [codeOf(error), codeOf((error as { cause?: unknown } | undefined)?.cause)]
-  if (codes.includes('LEVEL_CORRUPTION')) {
+  // A file that LevelDB counts on and that is not there is damage as well; it says so only in words.
+  if (codes.includes('LEVEL_CORRUPTION') || says(error, /No such file or directory/)) {
     return new StoreError('QUORATE_CORRUPTION', `LevelDB in ${dir} is damaged`, { cause: error })
   }
   if (codes.includes('LEVEL_LOCKED')) {
@@ -299,10 +300,12 @@ function translate(error: unknown, dir: string): unknown {
 
 /** Whether an error of classic-level means that the disk is full: LevelDB tells it only in words. */
 export function isFullDisk(error: unknown): boolean {
+  return says(error, /No space left on device|Disk quota exceeded/)
+}
+
+function says(error: unknown, words: RegExp): boolean {
   if (!(error instanceof Error)) return false
-  return (
-    /No space left on device|Disk quota exceeded/.test(error.message) || isFullDisk(error.cause)
-  )
+  return words.test(error.message) || says(error.cause, words)
 }
 
 function codeOf(error: unknown): unknown {

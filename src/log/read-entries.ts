@@ -1,4 +1,9 @@
-/** Reads entries back from the segments, each verified against its check and its place in the log. */
+/**
+ * Reads entries back from the segments, each verified against its check and its place in the log.
+ *
+ * Nothing is cached here: the newest entries are in the core, the others in the system's page cache. Memory is one
+ * portion of `maxBytes` for each read under way.
+ */
 import type { Entry, EntryId, LogIndex } from '../raft/types.js'
 import { readFrame } from '../wire/log-frame.js'
 import type { EntryIndex, EntryPlace } from './entry-index.js'

@@ -241,7 +241,7 @@ export class StateMachine {
     }
   }
 
-  /** Reads on this turn of the event loop. @throws {StoreError} QUORATE_CORRUPTION; QUORATE_NOT_READY unless `isOpen` */
+  /** Reads on this turn of the loop. @throws {StoreError} QUORATE_CORRUPTION; QUORATE_NOT_READY unless `isOpen` */
   get(key: Uint8Array): StoredValue | undefined {
     this.#refuseWhileClosed()
     const bytes = this.#database.get(this.#key.of(key))

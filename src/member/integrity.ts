@@ -32,6 +32,8 @@ export interface IntegrityPorts {
   peers(): Peers | undefined
   roster(): Roster
   reads(): Reads
+  /** Whether the state is in use: not after `rebuild`, until it was had again. */
+  isSound(): boolean
   /** The state is not to be served any more, and has to be had again. */
   rebuild(why: StoreError): void
 }
@@ -102,7 +104,7 @@ export class Integrity {
         get others() {
           return ports.roster().others.map(({ nodeId }) => nodeId)
         },
-        digestAt: (index) => machine.digestAt(index),
+        digestAt: (index) => (ports.isSound() ? machine.digestAt(index) : undefined),
         send: (to, kind, body) => {
           ports.peers()?.sendFrame(to, kind, [body])
         },
@@ -119,6 +121,7 @@ export class Integrity {
       {
         time: env.time,
         view: () => machine.view(),
+        isSound: () => ports.isSound(),
         heal: (key, damaged, stored) => machine.heal(key, damaged, stored),
         sources: () => this.#sources(),
         send: (to, kind, parts) => ports.peers()?.sendFrame(to, kind, parts) === true,

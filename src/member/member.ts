@@ -387,7 +387,10 @@ export class Member implements Backend {
       installed: (index) => this.#checkpoints.onInstalled(index),
       handOver: () => this.#administration.handOver(),
       stateLost: (why) => this.#reads.end(stateLost(why)),
-      rebuilt: (rebuilt) => this.#events.rebuilt(rebuilt),
+      rebuilt: (rebuilt) => {
+        this.#integrity.onReplaced()
+        this.#events.rebuilt(rebuilt)
+      },
     })
   }
 
@@ -405,6 +408,7 @@ export class Member implements Backend {
         peers: () => this.#peers,
         roster: () => this.#roster,
         reads: () => this.#reads,
+        isSound: () => this.#snapshots.lost === undefined,
         rebuild: (why) => this.#snapshots.rebuild(why, 'read'),
       },
     )

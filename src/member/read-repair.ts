@@ -47,8 +47,10 @@ export interface Repaired {
 /** What repairs work with. */
 export interface RepairPorts {
   readonly time: Time
-  /** The state as it is now; closed by who asked for it. */
+  /** The state as it is now; closed by who asked for it. @throws {StoreError} QUORATE_NOT_READY */
   view(): MachineView
+  /** Whether others may have what is here: not while the state is out of use. */
+  isSound(): boolean
   /** See StateMachine.heal. */
   heal(key: Uint8Array, damaged: Uint8Array | undefined, stored: Uint8Array): Promise<boolean>
   /** The members that can be asked, the one to ask first first. */
@@ -260,23 +262,36 @@ export class ReadRepair {
 
   #onNeed(from: NodeId, body: Buffer): void {
     const { id, atLeast, key } = decodeNeed(body)
-    const view = this.#ports.view()
+    const answer = this.#lookUp(key, atLeast)
+    this.#ports.send(from, FRAME_STORED, encodeStored({ id, ...answer }))
+  }
+
+  #lookUp(key: Buffer, atLeast: LogIndex): Omit<Stored, 'id'> {
+    let view: MachineView
+    try {
+      if (!this.#ports.isSound()) return { status: 'damaged', index: 0, bytes: NO_BYTES }
+      view = this.#ports.view()
+    } catch (error) {
+      if (!isStateGone(error)) throw error
+      return { status: 'behind', index: 0, bytes: NO_BYTES }
+    }
     const index = view.appliedIndex
     const bytes = index < atLeast ? undefined : this.#storedIn(view, key)
     this.#ports.own(view.close())
-    const answer = (status: Stored['status'], content: Uint8Array) =>
-      this.#ports.send(from, FRAME_STORED, encodeStored({ id, status, index, bytes: content }))
-    if (index < atLeast) answer('behind', NO_BYTES)
-    else if (bytes === undefined) answer('absent', NO_BYTES)
-    else if (bytes !== 'unreadable' && intact(key, bytes) !== undefined) answer('found', bytes)
-    else answer('damaged', NO_BYTES)
+    if (index < atLeast) return { status: 'behind', index, bytes: NO_BYTES }
+    if (bytes === undefined) return { status: 'absent', index, bytes: NO_BYTES }
+    const isIntact = bytes !== 'unreadable' && intact(key, bytes) !== undefined
+    return isIntact
+      ? { status: 'found', index, bytes }
+      : { status: 'damaged', index, bytes: NO_BYTES }
   }
 
   async #putBack(key: Uint8Array, before: Buffer | undefined, found: Found): Promise<void> {
     try {
       if (!(await this.#ports.heal(key, before, found.bytes))) return
     } catch (error) {
-      this.#ports.fail(error)
+      // Another state has come, or the member ends: there is nothing to put back any more.
+      if (!isStateGone(error)) this.#ports.fail(error)
       return
     }
     this.#ports.onRepaired({ key: Buffer.from(key), from: found.from })
@@ -318,6 +333,12 @@ function intact(key: Uint8Array, bytes: Buffer): StoredValue | undefined {
 /** Whether `error` says that stored bytes are damaged. */
 export function isCorruption(error: unknown): error is StoreError {
   return error instanceof StoreError && error.code === 'QUORATE_CORRUPTION'
+}
+
+/** Whether the state was closed, or is not to be had for the moment. */
+function isStateGone(error: unknown): boolean {
+  if (!(error instanceof StoreError)) return false
+  return error.code === 'QUORATE_NOT_READY' || error.code === 'QUORATE_STOPPED'
 }
 
 function damaged(key: Uint8Array): string {

@@ -103,6 +103,7 @@ export class SnapshotIntake {
   onOffer(from: NodeId, offer: Offer): void {
     if (this.#isEnded) return
     // Whoever leads knows best what is needed.
+    if (isSameOffer(this.#current, from, offer)) return
     if (offer.leaderTerm === 0 && (this.isBusy || !this.#parts.driver.isStateVoid)) return
     this.#next = { from, offer, phase: 'fetching', fetch: undefined }
     this.#current?.fetch?.abort(overtaken())
@@ -170,6 +171,7 @@ export class SnapshotIntake {
   async #take(intake: Intake): Promise<'done' | 'failed'> {
     const { disk, incomingDir, driver, generations } = this.#parts
     try {
+      if (this.#isBehind(intake)) return 'done'
       const store = await ChunkStore.open(disk, incomingDir)
       const { manifest, database } = await loadNext(store, generations, () =>
         this.#fetch(intake, store),
@@ -188,6 +190,24 @@ export class SnapshotIntake {
       if (!isPassing(error)) driver.fail(error)
       return 'failed'
     }
+  }
+
+  /** A leader that does not know how far this member is hears it from the core, and nothing has to be fetched. */
+  #isBehind({ from, offer }: Intake): boolean {
+    const { core, driver, self } = this.#parts
+    const { index, term, leaderTerm, session } = offer
+    if (leaderTerm === 0 || index > core.commitIndex) return false
+    const snapshot = { index, term, conf: core.status().conf }
+    const message = {
+      type: 'snapshot',
+      from,
+      to: self,
+      term: leaderTerm,
+      snapshot,
+      session,
+    } as const
+    driver.step({ type: 'receive', message })
+    return true
   }
 
   async #fetch(intake: Intake, store: ChunkStore): Promise<ImageManifest> {
@@ -301,6 +321,18 @@ export class SnapshotIntake {
       driver.fail(error)
     }
   }
+}
+
+/** Offers are made again when nothing is heard of the first. */
+function isSameOffer(intake: Intake | undefined, from: NodeId, offer: Offer): boolean {
+  if (intake?.from !== from) return false
+  const { index, root, leaderTerm, session } = intake.offer
+  return (
+    index === offer.index &&
+    root === offer.root &&
+    leaderTerm === offer.leaderTerm &&
+    session === offer.session
+  )
 }
 
 function overtaken(): StoreError {

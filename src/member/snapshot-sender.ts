@@ -25,6 +25,8 @@ import type { ImageHolder } from './image-holder.js'
 
 /** A receiver that is not heard of for so long has failed. */
 const SILENT_MS = 15_000
+/** An offer that may have been lost with a connection is made again. */
+const OFFER_MS = 2_000
 /** The log is kept for so long for a receiver that has installed and does not continue. */
 const ENDING_MS = 15_000
 /** Before the core is told of a failure: doubled with each failure in a row. */
@@ -47,8 +49,7 @@ export interface SenderParts {
   helpers(): readonly NodeId[]
   sendPin(to: NodeId, index: LogIndex): void
   sendUnpin(to: NodeId, index: LogIndex): void
-  /** False when it was dropped. */
-  sendOffer(to: NodeId, offer: Offer): boolean
+  sendOffer(to: NodeId, offer: Offer): void
 }
 
 /** A transfer as plain data. */
@@ -74,6 +75,10 @@ interface Transfer {
   isPinned: boolean
   /** When it was heard of last, or failed. */
   at: number
+  /** Of one that failed: whether the receiver may have installed it. */
+  outcome: 'none' | 'unknown'
+  offer: Offer | undefined
+  offeredAt: number
   bytes: number
   totalBytes: number
 }
@@ -181,6 +186,9 @@ export class SnapshotSender {
       helpers: [],
       isPinned: false,
       at: this.#parts.time.now(),
+      outcome: 'none',
+      offer: undefined,
+      offeredAt: 0,
       bytes: 0,
       totalBytes: 0,
     })
@@ -205,11 +213,14 @@ export class SnapshotSender {
     if (phase === 'ending') {
       const match = core.status().peers.find(({ id }) => id === to)?.matchIndex ?? 0
       if (match >= index || now - at >= ENDING_MS) this.#remove(transfer)
-    } else if (phase === 'sending' && now - at >= SILENT_MS) {
-      this.#fail(transfer)
+    } else if (phase === 'sending') {
+      if (now - at >= SILENT_MS) this.#fail(transfer, 'unknown')
+      else if (now - Math.max(at, transfer.offeredAt) >= OFFER_MS) this.#sendOffer(transfer)
     } else if (phase === 'failed' && now >= at) {
       this.#remove(transfer)
-      if (wanted !== undefined) driver.step({ type: 'snapshotStatus', peer: to, ok: false })
+      // Who went silent may have installed it: the core finds out by asking for what comes next (trap T-20).
+      const ok = transfer.outcome === 'unknown'
+      if (wanted !== undefined) driver.step({ type: 'snapshotStatus', peer: to, ok })
     }
   }
 
@@ -273,9 +284,9 @@ export class SnapshotSender {
   }
 
   #offer(transfer: Transfer, manifest: ImageManifest): void {
-    const { holder, time, sendOffer } = this.#parts
+    const { holder, time } = this.#parts
     const { to, index, wanted, helpers } = transfer
-    const isSent = sendOffer(to, {
+    transfer.offer = {
       index,
       term: manifest.term,
       leaderTerm: wanted?.term ?? 0,
@@ -283,14 +294,16 @@ export class SnapshotSender {
       root: manifest.root,
       manifestBytes: holder.publish(index, manifest),
       holders: helpers.filter((node) => node !== to),
-    })
-    if (!isSent) {
-      this.#fail(transfer)
-      return
     }
     transfer.phase = 'sending'
     transfer.totalBytes = manifest.bytes
     transfer.at = time.now()
+    this.#sendOffer(transfer)
+  }
+
+  #sendOffer(transfer: Transfer): void {
+    transfer.offeredAt = this.#parts.time.now()
+    if (transfer.offer !== undefined) this.#parts.sendOffer(transfer.to, transfer.offer)
   }
 
   #done(transfer: Transfer): void {
@@ -305,8 +318,9 @@ export class SnapshotSender {
     this.#parts.driver.step({ type: 'snapshotStatus', peer: transfer.to, ok: true })
   }
 
-  #fail(transfer: Transfer): void {
+  #fail(transfer: Transfer, outcome: 'none' | 'unknown' = 'none'): void {
     if (this.#transfers.get(transfer.to) !== transfer) return
+    transfer.outcome = outcome
     const failures = (this.#failures.get(transfer.to) ?? 0) + 1
     this.#failures.set(transfer.to, failures)
     this.#unpin(transfer)

@@ -194,7 +194,8 @@ export class Snapshots {
   }
 
   #onOffer(from: NodeId, offer: Offer): void {
-    const isStale = offer.leaderTerm < this.#parts.core.term
+    // An offer of nobody who leads is one in place of a state that is out of use.
+    const isStale = offer.leaderTerm !== 0 && offer.leaderTerm < this.#parts.core.term
     if (!isStale) this.#intake.onOffer(from, offer)
   }
 
@@ -224,7 +225,9 @@ export class Snapshots {
       helpers: () => this.#heard(),
       sendPin: (to, index) => this.#send(to, FRAME_PIN, [encodeIndex(index)]),
       sendUnpin: (to, index) => this.#send(to, FRAME_UNPIN, [encodeIndex(index)]),
-      sendOffer: (to, offer) => this.#send(to, FRAME_OFFER, [encodeOffer(offer)]),
+      sendOffer: (to, offer) => {
+        this.#send(to, FRAME_OFFER, [encodeOffer(offer)])
+      },
     })
   }
 

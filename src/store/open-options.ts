@@ -233,10 +233,10 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
 
 /** Two segments or memtables must fit into what is kept free, whatever their size. */
 function resolveStorage(given: OpenOptions['storage']): StorageOptions {
-  const { archive, ...sizes } = Object(given) as Partial<StorageOptions>
+  if (given !== undefined && Object(given) !== given) throw new TypeError('storage is an object')
+  const { archive, ...sizes } = given ?? {}
   if (archive !== undefined) requireText('storage.archive', archive)
-  const numbers = resolveNumbers('storage', STORAGE, given && sizes)
-  const storage = { ...numbers, archive }
+  const storage = { ...resolveNumbers('storage', STORAGE, sizes), archive }
   if (given?.minFreeBytes !== undefined) return storage
   return { ...storage, minFreeBytes: 2 * Math.max(storage.segmentBytes, storage.writeBufferBytes) }
 }

@@ -37,7 +37,7 @@ export class RemoteState implements BackupSource {
   /** @throws {StoreError} the member's own; QUORATE_ABORTED; QUORATE_NETWORK, QUORATE_TIMEOUT */
   async scan(visit: ChunkVisitor, signal?: AbortSignal): Promise<ImageManifest> {
     const begin = { type: 'begin', level: this.#level, timeoutMs: this.#timeoutMs } as const
-    const begun = await this.#call(begin, BEGIN_MS)
+    const begun = await this.#call(begin, BEGIN_MS, signal)
     const { id, manifestBytes } = understood(() => asBackupBegun(begun))
     try {
       const bytes = await this.#fetch(id, NO_KEY, manifestBytes, signal)
@@ -47,7 +47,8 @@ export class RemoteState implements BackupSource {
       }
       return manifest
     } finally {
-      await this.#call({ type: 'end', id }, PIECE_MS)
+      // If it does not hear that, it lets go by itself.
+      await this.#call({ type: 'end', id }, PIECE_MS).catch(() => undefined)
     }
   }
 
@@ -60,9 +61,8 @@ export class RemoteState implements BackupSource {
     if (bytes > WHOLE_BYTES_MAX) throw misfit()
     const whole = Buffer.allocUnsafe(bytes)
     for (let offset = 0; offset < bytes; ) {
-      if (signal?.aborted === true) throw abortedBy(signal)
       const call = { type: 'piece', id, firstKey, offset } as const
-      const answer = await this.#call(call, PIECE_MS)
+      const answer = await this.#call(call, PIECE_MS, signal)
       const piece = understood(() => asBackupPiece(answer))
       if (piece.wholeBytes !== bytes || offset + piece.bytes.length > bytes) throw misfit()
       whole.set(piece.bytes, offset)
@@ -71,8 +71,20 @@ export class RemoteState implements BackupSource {
     return whole
   }
 
-  #call(call: BackupCall, timeoutMs: number): Promise<unknown> {
-    return this.#connection.call('backup', call, timeoutMs)
+  async #call(call: BackupCall, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
+    if (signal?.aborted === true) throw abortedBy(signal)
+    const answer = this.#connection.call('backup', call, timeoutMs)
+    if (signal === undefined) return answer
+    let onAbort = (): void => {}
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(abortedBy(signal))
+    })
+    signal.addEventListener('abort', onAbort)
+    try {
+      return await Promise.race([answer, aborted])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 }
 

@@ -95,6 +95,23 @@ test('a running member sends its state to whoever asks it, and goes on', async (
   assert.equal(await valueAt(path('from-fetched'), 'k7'), 'changed')
 })
 
+test('a backup and an archive are restored to an exact entry', async () => {
+  const archive = path('archive')
+  const storage = { segmentBytes: 65_536, checkpointBytes: 65_536, keepLogBytes: 0, archive }
+  await using store = await Store.open({ dir: path('archived'), storage })
+  await store.put('k', 'first')
+  await store.backup(path('early'))
+  const { index } = await store.put('k', 'wanted')
+  await store.put('k', 'not wanted')
+  await store.checkpoint()
+  const args = [path('early'), '--dir', path('exact'), '--at-index', `${index}`]
+  const { code, err } = await quorate('restore', ...args)
+  assert.equal(code, 2)
+  assert.match(err, /--at-index needs --archive/)
+  await succeeds('restore', ...args, '--archive', archive)
+  assert.equal(await valueAt(path('exact'), 'k'), 'wanted')
+})
+
 test('recover says first what there is, and does it only when it is told to', async () => {
   await filled('survivor', 10)
   const preview = await succeeds('recover', '--dir', path('survivor'), '--preview')

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Store } from '../../src/store/store.js'
 import { type Known, TWIN, textOf } from './ledger.js'
 import { Machines, type RoomImage } from './machines.js'
-import { isOutside } from './workloads.js'
+import { isOutside, type Workload } from './workload.js'
 
 const TIMEOUT_MS = 30_000
 const AFTERWARDS = 'afterwards'
@@ -15,7 +15,12 @@ const TWICE_EVERY = 5
  * nothing that was not asked for, and what was written together is there together; the members are those that may be;
  * it goes on; all members come to the same state; and what was shown once is still there after the next power cut.
  */
-export async function check(image: RoomImage, known: Known, seed: number): Promise<void> {
+export async function check(
+  workload: Workload,
+  image: RoomImage,
+  known: Known,
+  seed: number,
+): Promise<void> {
   const machines = Machines.restored(image, seed)
   await startAll(machines)
   checkVotes(machines, known)
@@ -28,6 +33,7 @@ export async function check(image: RoomImage, known: Known, seed: number): Promi
   const via = machines.names.includes('b') ? 'b' : 'a'
   await machines.run(machines.store(via).put(AFTERWARDS, `${seed}`, { timeoutMs: TIMEOUT_MS }))
   await checkConverged(machines, names)
+  await workload.after?.(machines, known)
   if (seed % TWICE_EVERY === 0) await checkAgain(machines, found, seed)
 }
 
@@ -42,7 +48,7 @@ async function startAll(machines: Machines): Promise<void> {
   await machines.run(Promise.race([Promise.all(starts), Promise.all(needed)]))
 }
 
-function checkVotes(machines: Machines, { votes }: Known): void {
+function checkVotes(machines: Machines, { votes }: Pick<Known, 'votes'>): void {
   for (const [name, { term, vote }] of votes) {
     const found = machines.foundVotes.get(name)
     if (found === undefined) continue
@@ -59,7 +65,8 @@ async function contentOf(machines: Machines, via: string): Promise<Map<string, n
   return machines.run(readAll(machines.store(via), 'strong'))
 }
 
-async function readAll(
+/** Everything in a store. */
+export async function readAll(
   store: Store,
   consistency: 'strong' | 'eventual',
 ): Promise<Map<string, number>> {
@@ -126,7 +133,7 @@ async function checkAgain(
 ): Promise<void> {
   const again = Machines.restored(machines.image('none', 0), seed + 1)
   await startAll(again)
-  checkVotes(again, { votes: machines.votes, acknowledged: found, asked: found, memberships: [] })
+  checkVotes(again, machines)
   const now = await contentOf(again, 'a')
   assert.equal(now.get(AFTERWARDS), seed, 'the first write after the power cut is gone')
   now.delete(AFTERWARDS)

@@ -12,6 +12,8 @@ export interface Known {
   readonly memberships: readonly string[]
   /** Terms and votes that are durable, by machine. */
   readonly votes: ReadonlyMap<string, HardState>
+  /** What else was told to have been done. */
+  readonly done: ReadonlySet<string>
 }
 
 /** Every second key is written together with the one named so: both or neither. */
@@ -30,6 +32,7 @@ export function textOf(number: number): string {
 export class Ledger {
   /** The memberships that may be in force from now on. */
   memberships: readonly string[] = []
+  readonly #done = new Set<string>()
   readonly #acknowledged = new Map<string, number>()
   readonly #asked = new Map<string, number>()
   #last = 0
@@ -41,7 +44,13 @@ export class Ledger {
       asked: new Map(this.#asked),
       memberships: this.memberships,
       votes: new Map(votes),
+      done: new Set(this.#done),
     }
+  }
+
+  /** Something else was done, durably. */
+  note(what: string): void {
+    this.#done.add(what)
   }
 
   /** Writes the next number to `key`; true when it was acknowledged. Operating errors leave it unknown. */

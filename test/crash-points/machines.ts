@@ -2,6 +2,7 @@
  * Simulated machines that can be taken down all at once: what a power cut of the whole room would leave of their
  * disks, and the same room again on what was left.
  */
+import type { Env } from '../../src/env/env.js'
 import type { MemberParts } from '../../src/member/member.js'
 import type { HardState } from '../../src/raft/types.js'
 import type { SimDatabases } from '../../src/sim/sim-database.js'
@@ -92,6 +93,11 @@ export class Machines {
     const machine = this.#machine(name)
     const { host, options } = machine
     machine.store = await openStore(host.boot(), options, (parts) => this.#watch(name, parts))
+  }
+
+  /** The environment of one more process on a machine, for what is done without a store. */
+  boot(name: string): Env {
+    return this.#machine(name).host.boot()
   }
 
   /** Ends the process of a machine, and its power when there is a `mode`. */

@@ -6,7 +6,7 @@ import type { PowerCutMode } from '../../src/sim/sim-disk.js'
 import { check } from './check.js'
 import { type Known, Ledger } from './ledger.js'
 import { Machines, type RoomImage } from './machines.js'
-import type { Workload } from './workloads.js'
+import type { Workload } from './workload.js'
 
 /** The ways in which each boundary is cut; where nothing is unsynced they are all one. */
 const DRAWS: readonly PowerCutMode[] = [
@@ -65,7 +65,7 @@ export async function losePower(
     images++
     boundaries = boundary
     try {
-      await check(image, known, number)
+      await check(workload, image, known, number)
     } catch (error) {
       const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
       const place = `${workload.name}, seed ${seed}, image ${number} (boundary ${boundary}, ${mode})`

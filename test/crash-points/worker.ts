@@ -1,23 +1,26 @@
 /** A worker process: opens its part of the images of one workload, says what it found, and ends. */
+import { keyedBelow } from '../../src/base/prng.js'
 import { losePower, type PowerLossReport } from './power-loss.js'
 import { WORKLOADS } from './workloads.js'
 
-/** Of the images whose number is a multiple of `every`, every `parts`-th from `part` on. */
+/** A share of the images, 0 to 1, drawn by their numbers; of these every `parts`-th from `part` on. */
 export interface Job {
   readonly workload: string
   readonly seed: number
-  readonly every: number
+  readonly share: number
   readonly part: number
   readonly parts: number
 }
 
-async function carryOut({ workload, seed, every, part, parts }: Job): Promise<PowerLossReport> {
+const FINE = 1_000_000
+
+async function carryOut({ workload, seed, share, part, parts }: Job): Promise<PowerLossReport> {
   const found = WORKLOADS.find(({ name }) => name === workload)
   if (found === undefined) throw new Error(`there is no workload ${workload}`)
   return losePower(
     found,
     seed,
-    (number) => number % every === 0 && (number / every) % parts === part,
+    (number) => number % parts === part && keyedBelow(seed, FINE, number) < share * FINE,
   )
 }
 

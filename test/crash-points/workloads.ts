@@ -2,26 +2,16 @@
  * What runs while the power may go: each workload drives the storage of one member or of a whole cluster through one
  * kind of change, from empty folders on.
  */
+import assert from 'node:assert/strict'
 import { StoreError } from '../../src/base/errors.js'
 import type { StorageOptions } from '../../src/member/options.js'
 import type { PowerCutMode } from '../../src/sim/sim-disk.js'
+import { restore } from '../../src/store/maintenance.js'
 import type { OpenOptions } from '../../src/store/open-options.js'
-import type { Ledger } from './ledger.js'
+import { openStore } from '../../src/store/store.js'
+import { readAll } from './check.js'
 import type { Machines } from './machines.js'
-
-/** Where a workload runs. */
-export interface Stage {
-  readonly seed: number
-  readonly machines: Machines
-  readonly ledger: Ledger
-}
-
-/** See the file's comment. Its machines `a` and `b` (if there is a `b`) are members at every moment. */
-export interface Workload {
-  readonly name: string
-  readonly summary: string
-  run(stage: Stage): Promise<void>
-}
+import type { Stage, Workload } from './workload.js'
 
 const PATIENT_MS = 30_000
 const HASTY_MS = 250
@@ -206,11 +196,70 @@ async function join(machines: Machines, id: string): Promise<void> {
   await machines.start(id)
 }
 
-/** All of them. */
-export const WORKLOADS: readonly Workload[] = [rotation, checkpoint, recovery, leaders, members]
-
-/** What a machine may say that has lost its power before it was a member, or is none any more. */
-export function isOutside(error: unknown): boolean {
-  const codes = ['QUORATE_TIMEOUT', 'QUORATE_REMOVED', 'QUORATE_NO_LEADER']
-  return error instanceof StoreError && codes.includes(error.code)
+const snapshot: Workload = {
+  name: 'snapshot',
+  summary: 'a member that was away for longer than the log is kept is sent the state, twice',
+  async run(stage) {
+    const { machines } = stage
+    addCluster(machines, SHORT)
+    await startAll(machines)
+    for (let round = 0; round < 2; round++) {
+      const away = machines.names.find((name) => name !== machines.leader)!
+      const others = machines.names.filter((name) => name !== away)
+      await load(stage, others, 4)
+      machines.stop(away)
+      await load(stage, others, 16)
+      for (const name of others) await machines.store(name).checkpoint()
+      await machines.start(away)
+      await machines.until(() => machines.store(away).status().snapshots.installed > 0)
+      await load(stage, machines.names, 2)
+    }
+    for (const name of machines.names) await machines.store(name).close()
+  },
 }
+
+const BACKED_UP = 'backed up'
+const RESTORED = 'restored'
+
+const restoring: Workload = {
+  name: 'restore',
+  summary: 'one member is backed up under load, and the backup is restored into another folder',
+  async run(stage) {
+    const { machines, ledger } = stage
+    addLone(machines, SHORT)
+    await machines.start('a')
+    await load(stage, ['a', 'a', 'a'], 12)
+    await machines.store('a').backup('backup')
+    ledger.note(BACKED_UP)
+    await restore(machines.boot('a'), 'backup', 'restored', {})
+    ledger.note(RESTORED)
+    await machines.store('a').close()
+  },
+  async after(machines, known) {
+    if (!known.done.has(BACKED_UP)) return
+    const env = machines.boot('a')
+    if (!known.done.has(RESTORED)) {
+      // What the power cut left is no store, or the whole one, which nobody had been told of.
+      await machines.run(restore(env, 'backup', 'restored', {}).catch(mustBeComplete))
+    }
+    const store = await machines.run(openStore(env, { ...COMMON, dir: 'restored', id: 'a' }))
+    assert.deepEqual(await machines.run(readAll(store, 'strong')), known.acknowledged)
+    await machines.run(store.close())
+  },
+}
+
+function mustBeComplete(error: unknown): void {
+  const isComplete = error instanceof StoreError && error.code === 'QUORATE_NOT_EMPTY'
+  if (!isComplete) throw error
+}
+
+/** All of them. */
+export const WORKLOADS: readonly Workload[] = [
+  rotation,
+  checkpoint,
+  recovery,
+  leaders,
+  members,
+  snapshot,
+  restoring,
+]

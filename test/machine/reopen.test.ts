@@ -56,7 +56,7 @@ async function breakDatabase({ host, machine }: Opening): Promise<void> {
   assert.equal(await host.run(machine.checkpoint()), undefined)
 }
 
-test('a batch that is refused is applied after the database was opened again, from its last flush and the log', async () => {
+test('a batch that is refused is applied after the database was opened again and brought up to date', async () => {
   const log = [...entries(1, 20), confEntry(21, 7, 8), ...entries(22, 23)]
   for (const failures of [0, 3]) {
     const state = await opening(1, log, failures)

@@ -1,8 +1,11 @@
 /** States that are damaged or lost: LevelDB is disposable, the log and the other members are not. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SESSION_PREFIX } from '../../src/machine/key-space.js'
+import { decodeSessionRecord, writeSessionRecord } from '../../src/machine/session-record.js'
 import type { Rebuilt } from '../../src/member/open-state.js'
 import type { SimCluster } from '../../src/sim/sim-cluster.js'
+import { closeMember, tamper } from './damage-fixture.js'
 import { grow, hasCode, lone, three } from './membership-fixture.js'
 
 const SHORT_LOG = {
@@ -121,3 +124,51 @@ test('a log that ends before the state does is never made up for', async () => {
   await cluster.run(disk.removeDir('data/log'))
   await assert.rejects(cluster.restart('b'), hasCode('QUORATE_CORRUPTION'))
 })
+
+/** Makes a member that is down believe that every client's next request was applied already. */
+async function applyNextRequestsUnseen(cluster: SimCluster, name: string): Promise<void> {
+  await closeMember(cluster, name)
+  const changed = tamper(cluster, name, (key, value) => {
+    if (key[0] !== SESSION_PREFIX) return undefined
+    const session = decodeSessionRecord(key.toString('latin1', 1), value)
+    session.lastSeq++
+    session.results.push(session.results.at(-1)!)
+    const record = Buffer.alloc(value.length + 16)
+    return record.subarray(0, writeSessionRecord(session, record))
+  })
+  assert.ok(changed > 0)
+  await cluster.restart(name)
+}
+
+for (const part of ['follower', 'leader'] as const) {
+  test(`a ${part} whose state went apart from the others' goes on without one, and has theirs`, async () => {
+    const cluster = await three(part === 'leader' ? 11 : 12, {
+      storage: { ...SHORT_LOG.storage, compareMs: 2000 },
+    })
+    await fill(cluster, 'a', 120)
+    assert.ok(cluster.store('c').status().firstIndex > 1)
+    await applyNextRequestsUnseen(cluster, 'c')
+    const rebuilt: Rebuilt[] = []
+    const store = cluster.store('c')
+    store.on('rebuilt', (event) => rebuilt.push(event))
+    await cluster.world.advance(2000)
+    if (part === 'leader') await cluster.run(cluster.store('a').members.transferLeadership('c'))
+    for (let i = 0; i < 60; i++) {
+      await cluster.run(cluster.store('a').put(`after${i}`, i, { timeoutMs: 30_000 }))
+    }
+    await cluster.world.runUntil(() => rebuilt.length > 0, 60_000)
+    assert.match(rebuilt[0]!.why, /not that of the majority/)
+    assert.ok(['a', 'b'].includes(rebuilt[0]!.from))
+    assert.match(rebuilt[0]!.setAside!, /broken-1$/)
+    await isWhole(cluster, 'c', 120)
+    for (let i = 0; i < 60; i++) {
+      const value = await cluster.run(store.get(`after${i}`, { consistency: 'eventual' }))
+      assert.equal(value, i)
+    }
+    await cluster.world.advance(10_000)
+    assert.equal(rebuilt.length, 1, 'it is the same as the others now')
+    assert.equal(store.status().snapshots.rebuilding, undefined)
+    await cluster.run(store.put('last', 1))
+    await cluster.close()
+  })
+}

@@ -19,6 +19,7 @@ const HELP = `npm run sim -- [one command] [flags]
   --mutants [NAME]  plant bugs, one at a time, and look for them
 
   --from S          the first seed
+  --keep            with --mutants: also shrink what shows each bug, and write it to failures/
   --jobs N          worker processes (2, or as many as there are cores if fewer)`
 
 async function main(args: readonly string[]): Promise<number> {
@@ -31,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
     mutants: { type: 'string' },
     from: { type: 'string' },
     jobs: { type: 'string' },
+    keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) {
@@ -41,6 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
   const settings = {
     from: wholeNumber('from', flags.from ?? (flags.seeds === undefined ? drawn : '1'), 0),
     jobs: wholeNumber('jobs', flags.jobs ?? String(Math.min(2, availableParallelism())), 1),
+    keeps: flags.keep,
   }
   if (flags.seed !== undefined) return repeat(wholeNumber('seed', flags.seed, 0), settings)
   if (flags.replay !== undefined) return replay(flags.replay)

@@ -7,8 +7,8 @@ import { test } from 'node:test'
 import type { Answer, Job } from './program/jobs.js'
 import { runJobs } from './program/workers.js'
 
-const FIXED_SEEDS = 8
-const FRESH_SEEDS = 4
+const FIXED_SEEDS = 6
+const FRESH_SEEDS = 2
 const JOB_MS = 120_000
 
 /** Answers by seed. */

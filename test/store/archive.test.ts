@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Env } from '../../src/env/env.js'
 import type { SimCluster } from '../../src/sim/sim-cluster.js'
+import type { SimDisk } from '../../src/sim/sim-disk.js'
 import { restore } from '../../src/store/maintenance.js'
 import { openStore } from '../../src/store/store.js'
 import { hasCode, lone, three } from '../member/membership-fixture.js'
@@ -67,18 +68,17 @@ test('a backup and the archive give the state after any entry since, exactly', a
   await cluster.close()
 })
 
-test('the archive goes on where it was after a power cut, and a torn file is no part of it', async () => {
+test('the archive goes on where it was after a kill, and an unfinished file is no part of it', async () => {
   const cluster = await lone(2, { storage: STORAGE })
   await cluster.run(cluster.store('a').backup('backup'))
   await count(cluster, 'a', 1, 60)
   const { disk } = cluster.host('a')
   const files = () => disk.allPaths.filter((path) => path.startsWith('archive/'))
   const writing = count(cluster, 'a', 61, 120)
-  const before = files().length
   await cluster.world.runUntil(() => files().some((path) => path.endsWith('.new')), 60_000)
-  assert.ok(files().length > before)
-  cluster.powerCut('a', 'torn')
+  cluster.kill('a')
   await Promise.race([writing, cluster.world.advance(1)])
+  assert.ok(files().some((path) => path.endsWith('.new')))
   await cluster.restart('a')
   const again = await count(cluster, 'a', 121, 200)
   await cluster.run(cluster.store('a').checkpoint())
@@ -88,7 +88,20 @@ test('the archive goes on where it was after a power cut, and a torn file is no 
   await cluster.close()
 })
 
-test('what is damaged in the archive is named, unless another member has it whole', async () => {
+test('what the log has let go of is in the archive, whatever a power cut takes', async () => {
+  const cluster = await lone(5, { storage: STORAGE })
+  await cluster.run(cluster.store('a').backup('backup'))
+  const indexes = await count(cluster, 'a', 1, 150)
+  await cluster.run(cluster.store('a').checkpoint())
+  const gone = cluster.store('a').status().firstIndex - 1
+  assert.ok(gone > indexes[30]!)
+  cluster.powerCut('a', 'none')
+  const counter = await counterAt(cluster, cluster.host('a').boot(), 'to', gone)
+  assert.equal(counter, 1 + indexes.indexOf(gone))
+  await cluster.close()
+})
+
+test('what is damaged in the archive is named, unless it is whole elsewhere', async () => {
   const cluster = await three(3, { storage: STORAGE })
   await cluster.run(cluster.store('a').backup('backup'))
   const indexes = await count(cluster, 'b', 1, 120)
@@ -97,29 +110,32 @@ test('what is damaged in the archive is named, unless another member has it whol
   for (const name of cluster.names) cluster.kill(name)
   const { disk } = cluster.host('a')
   const env = cluster.host('a').boot()
-  const [first, ...rest] = disk.allPaths.filter((path) => path.startsWith('archive/'))
-  assert.ok(rest.length >= 1)
-  disk.corrupt(first!, 100, 1)
+  for (const name of ['a', 'c']) await copyArchive(cluster, name, disk)
+  const files = disk.allPaths.filter((path) => path.startsWith('archive/'))
+  assert.ok(files.length >= 2)
+  for (const path of files) disk.corrupt(path, 100, 1)
   const damaged = restore(env, 'backup', 'damaged', { archive: 'archive' })
   await assert.rejects(cluster.run(damaged), hasCode('QUORATE_CORRUPTION'))
-  const other = cluster.host('c').disk
-  const folder = (path: string) => path.slice(0, path.lastIndexOf('/'))
-  for (const path of other.allPaths.filter((name) => name.startsWith('archive/'))) {
-    const to = path.replace('archive/', 'archive-of-c/')
-    await cluster.run(disk.makeDir(folder(to)))
-    const file = await cluster.run(disk.open(to, 'create'))
-    await cluster.run(file.write([other.bytesOf(path)], 0))
+  for (const name of ['a', 'c']) {
+    const options = { archive: ['archive', `of-${name}`], atIndex: indexes[80]! }
+    await cluster.run(restore(env, 'backup', `by-${name}`, options))
+    const store = await cluster.run(openStore(env, { dir: `by-${name}` }))
+    const value = await cluster.run(store.get<string>('counter'))
+    assert.equal(Number.parseInt(value!, 10), 81)
+    await cluster.run(store.close())
   }
-  await cluster.run(
-    restore(env, 'backup', 'whole', {
-      archive: ['archive', 'archive-of-c'],
-      atIndex: indexes[80]!,
-    }),
-  )
-  const store = await cluster.run(openStore(env, { dir: 'whole' }))
-  assert.equal(Number.parseInt((await cluster.run(store.get<string>('counter')))!, 10), 81)
-  await cluster.run(store.close())
 })
+
+/** Copies the archive of a member to the folder `of-<name>` on `disk`. */
+async function copyArchive(cluster: SimCluster, name: string, disk: SimDisk): Promise<void> {
+  const from = cluster.host(name).disk
+  for (const path of from.allPaths.filter((file) => file.startsWith('archive/'))) {
+    const to = path.replace('archive/', `of-${name}/`)
+    await cluster.run(disk.makeDir(to.slice(0, to.lastIndexOf('/'))))
+    const file = await cluster.run(disk.open(to, 'create'))
+    await cluster.run(file.write([from.bytesOf(path)], 0))
+  }
+}
 
 test('an archive that takes nothing keeps the log, and says so; when it takes again, the log goes', async () => {
   const cluster = await lone(4, { storage: STORAGE })

@@ -40,6 +40,8 @@ const misuse: readonly [title: string, options: unknown, error: RegExp][] = [
     /maxQueuedBytes/,
   ],
   ['a limit that is no number', { dir: 'd', storage: { segmentBytes: '1' } }, /TypeError.*number/],
+  ['storage that is a number', { dir: 'd', storage: 7 }, /TypeError.*object/],
+  ['an archive that is no folder', { dir: 'd', storage: { archive: 7 } }, /TypeError.*archive/],
   [
     'a heartbeat slower than half an election',
     { dir: 'd', timing: { heartbeatMs: 900 } },

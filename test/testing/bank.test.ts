@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { SimulationFailure, simulate } from '../../src/testing.js'
 import { atOnce, bank, oneByOne } from './bank.js'
 
-const OPTIONS = { runs: 15, events: 80 } as const
+const OPTIONS = { runs: 8, events: 80 } as const
+const FAULTS = ['powerCut', 'kill', 'isolate'] as const
 
 test('a bank that writes each transfer as one batch keeps its money under all faults', async () => {
   const tally = await simulate(bank(atOnce), OPTIONS)
@@ -11,7 +12,8 @@ test('a bank that writes each transfer as one batch keeps its money under all fa
 })
 
 test('a bank that writes balances one by one loses money, and the smallest run shows how', async () => {
-  const broken = simulate(bank(oneByOne), { ...OPTIONS, seed: 17, runs: 60, shrinkMs: 60_000 })
+  const options = { ...OPTIONS, faults: FAULTS, seed: 27, runs: 60, shrinkMs: 8000 }
+  const broken = simulate(bank(oneByOne), options)
   await assert.rejects(broken, (error) => {
     assert.ok(error instanceof SimulationFailure)
     assert.match(error.message, /money appeared or vanished/)

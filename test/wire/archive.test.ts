@@ -42,5 +42,10 @@ test('an archive file with any bit flipped, cut short or lengthened is a DecodeE
 })
 
 test('the bytes are those of docs/formats.md', () => {
-  assert.equal(encodeArchive(archived(9, [Buffer.from('data')])).toString('hex'), '')
+  assert.equal(
+    encodeArchive(archived(9, [Buffer.from('data')])).toString('hex'),
+    '51756f724172630a0100000001020304050607080900000000000000' +
+      '01000000070000000000000000040000006461746125' +
+      '4a56078ad55243',
+  )
 })

@@ -73,7 +73,9 @@ async function surveyState(
   const isKnown = identity !== undefined && !(identity instanceof StoreError)
   if (!isKnown || stateDir instanceof StoreError) return undefined
   if (!names.some((name) => stateDir.endsWith(`/${name}`))) return undefined
-  const copy = await orError(openStateCopy(stateDir, identity))
+  const copy = await openStateCopy(stateDir, identity).catch((error: unknown) =>
+    asDamage(stateDir, error),
+  )
   if (copy instanceof StoreError) return copy
   try {
     const { appliedIndex, appliedTerm, conf, members } = copy.machine
@@ -83,6 +85,16 @@ async function surveyState(
   } finally {
     await copy.close()
   }
+}
+
+/** LevelDB has many ways to say that it cannot be opened. */
+function asDamage(stateDir: string, error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const { message, cause } = error instanceof Error ? error : new Error(String(error))
+  const why = cause instanceof Error ? cause.message : message
+  return new StoreError('QUORATE_CORRUPTION', `LevelDB in ${stateDir} does not open: ${why}`, {
+    cause: error,
+  })
 }
 
 async function orError<T>(work: Promise<T>): Promise<T | StoreError> {

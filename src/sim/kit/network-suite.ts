@@ -1,4 +1,4 @@
-/** What every Network must do: a suite for networks of your own, which TCP, unix sockets and the simulation run, too. */
+/** What every Network must do: a suite for networks of your own. TCP, unix sockets and the simulation run it, too. */
 import assert from 'node:assert/strict'
 import type { Connection, Listener, Network } from '../../env/network.js'
 import { registerCases, type SuiteCase, type SuiteOptions } from './suite.js'

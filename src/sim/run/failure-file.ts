@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ClientEvent, Schedule } from '../schedule/schedule.js'
+import { type ClientEvent, HARMLESS, type Schedule } from '../schedule/schedule.js'
 import type { Violation } from '../watch/findings.js'
 import type { Shrunk } from './shrink.js'
 import { formatTrace } from './trace.js'
@@ -52,5 +52,7 @@ export async function writeFailure(
 export async function readFailure(path: string): Promise<FailureFile> {
   const file = JSON.parse(await readFile(path, 'utf8')) as FailureFile
   if (file.format !== FORMAT) throw new RangeError(`${path} has format ${file.format}`)
-  return file
+  // Older files do not know of every circumstance.
+  const { schedule } = file
+  return { ...file, schedule: { ...schedule, knobs: { ...HARMLESS, ...schedule.knobs } } }
 }

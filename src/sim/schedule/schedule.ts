@@ -54,6 +54,22 @@ export interface Knobs {
   readonly faults: readonly FaultClass[]
 }
 
+/** The circumstances of a run in which nothing is unusual. */
+export const HARMLESS: Knobs = {
+  members: 3,
+  latency: 'lan',
+  disk: 'fast',
+  driftPpm: 0,
+  elections: 'normal',
+  keys: 4,
+  valueBytes: 0,
+  checkpointBytes: 1 << 26,
+  keepLogBytes: 1 << 28,
+  limits: 'normal',
+  protection: 'none',
+  faults: [],
+}
+
 /** What a client does. */
 export type ClientEvent =
   | {

@@ -19,11 +19,14 @@ import { runJobs, type WorkersOptions } from './workers.js'
 export interface Settings {
   readonly from: number
   readonly jobs: number
+  /** Whether runs that show planted bugs are shrunk and kept. */
+  readonly keeps: boolean
 }
 
 /** Fewer runs than this are not enough to tell whether everything that should happen happened. */
 const ENOUGH_RUNS = 100
-const FAILURES_DIR = 'failures'
+/** Where failure files are written. */
+export const FAILURES_DIR = 'failures'
 const FAILURES_SHOWN = 5
 /** A run takes about half a second. */
 const RUN_MS = 120_000

@@ -7,7 +7,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { UsageError } from '../../../src/cli/command-line.js'
-import { describeViolation, runsOf, type Settings } from './commands.js'
+import { describeViolation, FAILURES_DIR, runsOf, type Settings } from './commands.js'
+import type { Job } from './jobs.js'
 import { MUTANTS, type Mutant } from './mutants.js'
 import { recordStatus } from './status-file.js'
 import { runJobs } from './workers.js'
@@ -15,7 +16,8 @@ import { runJobs } from './workers.js'
 /** A bug that so many seeds do not find is not found. */
 const SEEDS_MAX = 200
 /** A planted bug may make a run hang; an ordinary one takes half a second. */
-const RUN_MS = 30_000
+const RUN_MS = 60_000
+const SHRINK_MS = 30_000
 
 const DIST = join(import.meta.dirname, '../../..')
 const ROOT = join(DIST, '..')
@@ -25,6 +27,8 @@ interface Catch {
   readonly seeds: number
   readonly seconds: number
   readonly by: string
+  /** The smallest run that shows it, if one was asked for. */
+  readonly path: string | undefined
 }
 
 /** Plants the bugs whose name contains `name`, or all. */
@@ -61,20 +65,35 @@ async function findBug(dir: string, bug: Mutant, settings: Settings): Promise<Ca
   const begun = performance.now()
   let runs = 0
   let caught: Catch | undefined
+  let seed: number | undefined
   const options = {
     script: join(copy, 'test/sim/program/worker.js'),
     count: settings.jobs,
     jobMs: RUN_MS,
   }
-  await runJobs(runsOf(SEEDS_MAX, settings), options, (_job, answer) => {
+  await runJobs(runsOf(SEEDS_MAX, settings), options, (job, answer) => {
     runs++
     const result = answer?.type === 'run' ? answer.result : undefined
     if (result !== undefined && result.violation === undefined) return 'go on'
     const seconds = (performance.now() - begun) / 1000
-    caught ??= { seeds: runs, seconds, by: describeViolation(result) }
+    caught ??= { seeds: runs, seconds, by: describeViolation(result), path: undefined }
+    seed ??= job.seed
     return 'stop'
   })
-  return caught
+  if (caught === undefined || seed === undefined || !settings.keeps) return caught
+  return { ...caught, path: await shrink(options.script, seed, bug) }
+}
+
+/** Shrinks the run of `seed` where the bug is planted; the path of its file. */
+async function shrink(script: string, seed: number, bug: Mutant): Promise<string | undefined> {
+  const versions = { planted: bug.name }
+  const job: Job = { type: 'shrink', seed, timeMs: SHRINK_MS, dir: FAILURES_DIR, versions }
+  let path: string | undefined
+  await runJobs([job], { script, count: 1, jobMs: 10 * SHRINK_MS }, (_job, answer) => {
+    if (answer?.type === 'shrink') path = answer.path
+    return 'go on'
+  })
+  return path
 }
 
 /** What the copy needs around it to be a package. */
@@ -99,9 +118,10 @@ async function plant(dist: string, { name, edits }: Mutant): Promise<void> {
 
 function describeCatch({ name }: Mutant, caught: Catch | undefined): string {
   if (caught === undefined) return `NOT FOUND in ${SEEDS_MAX} seeds  ${name}`
-  const { seeds, seconds, by } = caught
+  const { seeds, seconds, by, path } = caught
   const words = by.split('\n')[0]!.slice(0, 110)
-  return `${String(seeds).padStart(4)} seeds ${seconds.toFixed(1).padStart(6)} s  ${name}\n                   ${words}`
+  const head = `${String(seeds).padStart(4)} seeds ${seconds.toFixed(1).padStart(6)} s  ${name}`
+  return [head, words, ...(path === undefined ? [] : [path])].join(`\n${' '.repeat(19)}`)
 }
 
 function say(words: string): void {
