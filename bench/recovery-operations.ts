@@ -9,7 +9,7 @@ export interface Beside {
   readonly puts: number
   /** The longest time in which no put was acknowledged, with 64 in flight. */
   readonly longestStallMs: number
-  /** The most resident memory while it ran, above what there was before. */
+  /** The most memory while it ran (without mapped files, where the system tells), above what there was before. */
   readonly memoryBytes: number
 }
 
@@ -32,6 +32,6 @@ export interface RecoveryOperations extends Operations {
   checkpoint(store: Store, request: undefined): Promise<void>
   /** Begins to watch memory. */
   watchMemory(store: Store, request: undefined): Promise<void>
-  /** The most resident memory since, above what there was then. */
+  /** The most memory since, above what there was then. */
   memory(store: Store, request: undefined): Promise<number>
 }

@@ -6,7 +6,7 @@ import { count, print, table } from './terminal.js'
 
 /** What `quorate recover --help` prints. */
 export const RECOVER_HELP: string = `quorate recover --dir DIR --preview
-quorate recover --dir DIR --to NEW --force-new-cluster
+quorate recover --dir DIR --force-new-cluster [--to NEW]
 
 For a cluster that has lost a majority of its voters for good. Makes a new cluster of one member, with an id
 of its own, in the folder NEW, from what the member in DIR has: its state and all of its log. DIR stays as
@@ -16,7 +16,7 @@ Of several survivors take the one whose log ends in the highest term, and among 
 index. Never start a member of the old cluster again.
 
   --dir DIR            the data folder of a survivor that is not running
-  --to NEW             the new data folder, empty or absent
+  --to NEW             the new data folder, empty or absent (DIR.recovered)
   --force-new-cluster  do it
   --preview            only say what would be done
   --json               print what DIR has, or the result, as JSON`
@@ -33,7 +33,7 @@ export async function recover(args: readonly string[]): Promise<number> {
     preview: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   })
-  const { dir, to, preview, json } = flags
+  const { dir, preview, json } = flags
   if (dir === undefined || positionals.length > 0) {
     throw new UsageError('recover takes --dir, the data folder of a survivor')
   }
@@ -44,9 +44,10 @@ export async function recover(args: readonly string[]): Promise<number> {
     else describe(dir, survivor)
     return 0
   }
-  if (to === undefined || !flags['force-new-cluster']) {
-    throw new UsageError('recover takes --preview, or --to NEW and --force-new-cluster')
+  if (!flags['force-new-cluster']) {
+    throw new UsageError('recover takes --preview or --force-new-cluster')
   }
+  const to = flags.to ?? `${dir.replace(/[/\\]+$/, '')}.recovered`
   const founded = await recoverCluster(env, dir, to)
   if (json) print(JSON.stringify(founded, undefined, 2))
   else {

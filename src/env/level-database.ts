@@ -283,8 +283,9 @@ async function logFiles(dir: string): Promise<string[]> {
 /** LevelDB's own codes in this project's terms; what has no code of ours stays as it is. */
 function translate(error: unknown, dir: string): unknown {
   const codes = [codeOf(error), codeOf((error as { cause?: unknown } | undefined)?.cause)]
-  // A file that LevelDB counts on and that is not there is damage as well; it says so only in words.
-  if (codes.includes('LEVEL_CORRUPTION') || says(error, /No such file or directory/)) {
+  // A file that LevelDB counts on and that is not there, or empty, is damage as well; it says so only in words.
+  const isLost = says(error, /No such file or directory|\.(?:ldb|sst): Invalid argument/)
+  if (codes.includes('LEVEL_CORRUPTION') || isLost) {
     return new StoreError('QUORATE_CORRUPTION', `LevelDB in ${dir} is damaged`, { cause: error })
   }
   if (codes.includes('LEVEL_LOCKED')) {

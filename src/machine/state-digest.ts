@@ -7,7 +7,8 @@
  * effects that differ in a single word never give the same digest. Larger differences are missed once in 2^64. It says
  * that members went apart, and between which entries; it is no defence against anybody who wants it to fit.
  *
- * Values enter by their sealed CRC-32, which stands for key, value and revision: they are not read again here.
+ * Values enter by their sealed CRC-32, which stands for key, value and revision: they are not read again here. Of other
+ * numbers the lower 32 bits count.
  */
 import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.js'
@@ -63,9 +64,11 @@ export class StateDigest {
     this.#mix(STATUS[outcome.status])
     this.#mix(request.clientId.readInt32LE(0))
     this.#mix(request.clientId.readInt32LE(4))
-    this.#mixNumber(request.seq)
-    this.#mixNumber(outcome.index)
-    this.#mixNumber(outcome.term)
+    this.#mix(request.seq | 0)
+    // That of any other is the entry's own.
+    if (outcome.status !== 'duplicate') return
+    this.#mix(outcome.index | 0)
+    this.#mix(outcome.term | 0)
   }
 
   /** A value was stored; `sealed` is what `writeValueHeader` returned. */
@@ -87,7 +90,7 @@ export class StateDigest {
     this.#mix(conf.autoLeave ? 1 : 0)
     for (const group of [conf.voters, conf.votersOutgoing, conf.learners, conf.learnersNext]) {
       this.#mix(group.length)
-      for (const node of group) this.#mixNumber(node)
+      for (const node of group) this.#mix(node | 0)
     }
     this.#mix(crc32(members))
     this.#mix(members.length)
@@ -96,11 +99,10 @@ export class StateDigest {
   /** All effects of the entry at `index` are added. */
   endEntry(index: LogIndex, term: number, sessions: SessionTable): void {
     assert(index === this.#last + 1, 'entries are digested without a gap')
-    this.#mixNumber(index)
-    this.#mixNumber(term)
+    this.#mix(term | 0)
     this.#mix(sessions.size)
-    this.#mixNumber(sessions.evictedThrough)
-    this.#mixNumber(sessions.touches)
+    this.#mix(sessions.evictedThrough | 0)
+    this.#mix(sessions.touches | 0)
     this.#last = index
     this.#keep()
   }
@@ -109,11 +111,6 @@ export class StateDigest {
     const slot = 2 * (this.#last % DIGESTS_KEPT)
     this.#kept[slot] = this.#a
     this.#kept[slot + 1] = this.#b
-  }
-
-  #mixNumber(value: number): void {
-    this.#mix(value | 0)
-    this.#mix((value / 0x1_0000_0000) | 0)
   }
 
   /** Every line can be undone when `word` is known: that makes it a bijection. */

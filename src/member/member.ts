@@ -543,6 +543,7 @@ export class Member implements Backend {
 
   #onPeerUp(node: NodeId): void {
     if (node === this.#leader) this.#onNewWay()
+    this.#snapshots.onPeerUp(node)
     this.#firstCampaign.onPeerUp((other) => this.#peers?.isUp(other) === true)
   }
 

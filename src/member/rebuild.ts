@@ -120,7 +120,11 @@ class Rebuild {
     }
   }
 
+  /** Gives the last words some time to arrive. */
   async end(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#parts.env.time.after(LOOK_MS, resolve)
+    })
     await this.#peers?.close()
   }
 

@@ -27,6 +27,7 @@ import type { ImageHolder } from './image-holder.js'
 const SILENT_MS = 15_000
 /** An offer that may have been lost with a connection is made again. */
 const OFFER_MS = 2_000
+const OFFER_AGAIN_MS = 50
 /** The log is kept for so long for a receiver that has installed and does not continue. */
 const ENDING_MS = 15_000
 /** Before the core is told of a failure: doubled with each failure in a row. */
@@ -49,7 +50,8 @@ export interface SenderParts {
   helpers(): readonly NodeId[]
   sendPin(to: NodeId, index: LogIndex): void
   sendUnpin(to: NodeId, index: LogIndex): void
-  sendOffer(to: NodeId, offer: Offer): void
+  /** False when it was dropped. */
+  sendOffer(to: NodeId, offer: Offer): boolean
 }
 
 /** A transfer as plain data. */
@@ -79,6 +81,8 @@ interface Transfer {
   outcome: 'none' | 'unknown'
   offer: Offer | undefined
   offeredAt: number
+  /** Whether anything has come since the offer. */
+  hasAnswered: boolean
   bytes: number
   totalBytes: number
 }
@@ -126,9 +130,18 @@ export class SnapshotSender {
   /** A member has lost its state. */
   onImageWanted(from: NodeId, atLeast: LogIndex): void {
     const known = this.#transfers.get(from)
-    // It asks every few seconds until it has its offer.
-    if (known !== undefined && known.wanted === undefined && known.phase !== 'failed') return
-    this.#begin(from, undefined, atLeast)
+    // It asks again and again until it has its offer.
+    if (known === undefined || known.wanted !== undefined || known.atLeast < atLeast) {
+      this.#begin(from, undefined, atLeast)
+    } else if (known.phase === 'sending') {
+      this.#sendOffer(known)
+    }
+  }
+
+  /** The way to a member is new: what was sent before may be lost. */
+  onPeerUp(node: NodeId): void {
+    const transfer = this.#transfers.get(node)
+    if (transfer?.phase === 'sending') this.#sendOffer(transfer)
   }
 
   /** How the receiver is doing. */
@@ -136,6 +149,7 @@ export class SnapshotSender {
     const transfer = this.#transfers.get(from)
     if (transfer?.phase !== 'sending' || transfer.index !== progress.index) return
     transfer.at = this.#parts.time.now()
+    transfer.hasAnswered = true
     transfer.bytes = progress.bytes
     transfer.totalBytes = progress.totalBytes
     this.#parts.holder.touch(transfer.index)
@@ -148,6 +162,7 @@ export class SnapshotSender {
     const transfer = this.#transfers.get(from)
     if (transfer?.phase === 'sending' && transfer.index === index) {
       transfer.at = this.#parts.time.now()
+      transfer.hasAnswered = true
     }
   }
 
@@ -189,6 +204,7 @@ export class SnapshotSender {
       outcome: 'none',
       offer: undefined,
       offeredAt: 0,
+      hasAnswered: false,
       bytes: 0,
       totalBytes: 0,
     })
@@ -215,13 +231,18 @@ export class SnapshotSender {
       if (match >= index || now - at >= ENDING_MS) this.#remove(transfer)
     } else if (phase === 'sending') {
       if (now - at >= SILENT_MS) this.#fail(transfer, 'unknown')
-      else if (now - Math.max(at, transfer.offeredAt) >= OFFER_MS) this.#sendOffer(transfer)
+      else if (this.#isUnheard(transfer, now)) this.#sendOffer(transfer)
     } else if (phase === 'failed' && now >= at) {
       this.#remove(transfer)
       // Who went silent may have installed it: the core finds out by asking for what comes next (trap T-20).
       const ok = transfer.outcome === 'unknown'
       if (wanted !== undefined) driver.step({ type: 'snapshotStatus', peer: to, ok })
     }
+  }
+
+  /** Whether nothing has come since the offer for so long that it may be lost. */
+  #isUnheard({ at, hasAnswered, offeredAt }: Transfer, now: number): boolean {
+    return now - (hasAnswered ? Math.max(at, offeredAt) : offeredAt) >= OFFER_MS
   }
 
   async #prepare(transfer: Transfer): Promise<void> {
@@ -302,8 +323,10 @@ export class SnapshotSender {
   }
 
   #sendOffer(transfer: Transfer): void {
-    transfer.offeredAt = this.#parts.time.now()
-    if (transfer.offer !== undefined) this.#parts.sendOffer(transfer.to, transfer.offer)
+    const { time, sendOffer } = this.#parts
+    const isSent = transfer.offer !== undefined && sendOffer(transfer.to, transfer.offer)
+    // The way there may not be up yet: then it is worth another look soon.
+    transfer.offeredAt = time.now() - (isSent ? 0 : OFFER_MS - OFFER_AGAIN_MS)
   }
 
   #done(transfer: Transfer): void {

@@ -123,6 +123,11 @@ export class Snapshots {
     this.#sender.onWanted(wanted)
   }
 
+  /** The way to a member is new. */
+  onPeerUp(node: NodeId): void {
+    this.#sender.onPeerUp(node)
+  }
+
   /** Another role, leader or term. */
   onSoft(): void {
     this.#sender.onSoft()
@@ -225,9 +230,7 @@ export class Snapshots {
       helpers: () => this.#heard(),
       sendPin: (to, index) => this.#send(to, FRAME_PIN, [encodeIndex(index)]),
       sendUnpin: (to, index) => this.#send(to, FRAME_UNPIN, [encodeIndex(index)]),
-      sendOffer: (to, offer) => {
-        this.#send(to, FRAME_OFFER, [encodeOffer(offer)])
-      },
+      sendOffer: (to, offer) => this.#send(to, FRAME_OFFER, [encodeOffer(offer)]),
     })
   }
 

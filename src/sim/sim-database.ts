@@ -146,6 +146,11 @@ export class SimDatabases implements Databases {
     if (folder !== undefined) folder.isDamaged = true
   }
 
+  /** Every database is damaged like that; none is open. */
+  damageAll(): void {
+    for (const dir of this.#folders.keys()) this.damage(dir)
+  }
+
   /** Lets the next flush that is asked for fail quietly, as on a full disk. */
   failNextFlush(): void {
     this.#flushesToFail++

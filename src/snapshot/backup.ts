@@ -31,6 +31,9 @@ const CHUNKS = 'chunks'
 /** A manifest of so many bytes is that of many terabytes. */
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024
 
+/** Chunks are written until so much is under way. */
+const WRITING_BYTES_MAX = 4 * 1024 * 1024
+
 /** How far a backup, or its verification, is. */
 export interface BackupProgress {
   readonly chunks: number
@@ -64,7 +67,7 @@ export interface BackupSource {
 
 /**
  * Writes a backup into `dest`, which must not exist, be empty, or hold what is left of an earlier attempt. Durable
- * when it resolves; one that was aborted or failed is no backup. One chunk is in memory at a time.
+ * when it resolves; one that was aborted or failed is no backup. A few chunks are in memory at a time.
  * @throws {StoreError} QUORATE_NOT_EMPTY; QUORATE_ABORTED; QUORATE_CORRUPTION when the state is damaged, or `since`
  *   is no backup. Failures of the disk are the system's own.
  */
@@ -79,23 +82,68 @@ export async function writeBackup(
   const earlier = since === undefined ? undefined : await openBackup(disk, since)
   await disk.makeDir(dest)
   const store = await ChunkStore.open(disk, `${dest}/${CHUNKS}`)
+  const writes = new ChunkWrites(store)
   let [written, shared, bytes] = [0, 0, 0]
   const keep = async (chunk: ImageChunk, content: ChunkContent): Promise<void> => {
     if (await isShared(store, earlier?.chunks, chunk)) shared++
     else {
-      await store.put(chunk, await content())
+      await writes.add(chunk, await content())
       written++
     }
     bytes += chunk.bytes
     onProgress?.({ chunks: written + shared, bytes })
   }
-  const manifest = await source.scan(keep, signal)
+  const manifest = await source.scan(keep, signal).finally(() => writes.settled())
+  writes.throwFailure()
   await store.retain(manifest)
   await store.sync()
   if (signal?.aborted === true) throw abortedBy(signal)
   await writeWhole(disk, `${dest}/${MANIFEST}`, encodeManifest(manifest))
   await disk.syncDir(dest)
   return { index: manifest.index, bytes, chunksWritten: written, chunksShared: shared }
+}
+
+/** Chunks on their way to the disk, some at a time: each waits for an fsync of its own. */
+class ChunkWrites {
+  readonly #store: ChunkStore
+  readonly #underWay = new Set<Promise<void>>()
+  #bytes = 0
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(store: ChunkStore) {
+    this.#store = store
+  }
+
+  /** Begins to write the chunk, of whose bytes it makes a copy; waits while many are under way. */
+  async add(chunk: ImageChunk, bytes: Buffer): Promise<void> {
+    this.#bytes += chunk.bytes
+    const writing = this.#write(chunk, Buffer.from(bytes)).finally(() => {
+      this.#bytes -= chunk.bytes
+      this.#underWay.delete(writing)
+    })
+    this.#underWay.add(writing)
+    while (this.#bytes >= WRITING_BYTES_MAX) await Promise.race(this.#underWay)
+    this.throwFailure()
+  }
+
+  /** Resolves when none is under way any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+
+  /** Throws what the first one that failed threw. */
+  throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  /** Never rejects. */
+  async #write(chunk: ImageChunk, bytes: Buffer): Promise<void> {
+    try {
+      await this.#store.put(chunk, bytes)
+    } catch (error) {
+      this.#failure ??= { error }
+    }
+  }
 }
 
 /** Whether the chunk is there already, or could be shared; a copy that rotted is not. */

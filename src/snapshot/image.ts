@@ -140,11 +140,19 @@ export class Image {
     this.#refuseIfEnded(signal)
     const range = from === undefined ? {} : { gte: from }
     const cursor: Cursor = this.#snapshot.cursor({ range, reverse: false })
+    // LevelDB's thread reads the next slice while this one is looked at.
+    const readAhead = (): ReturnType<Cursor['next']> => {
+      const reading = cursor.next(SLICE_ENTRIES, SLICE_BYTES)
+      reading.catch(() => {}) // whoever waits for it hears of it
+      return reading
+    }
+    let ahead = readAhead()
     try {
       for (;;) {
-        const slice = await cursor.next(SLICE_ENTRIES, SLICE_BYTES)
+        const slice = await ahead
         this.#refuseIfEnded(signal)
         if (slice.length === 0) return
+        ahead = readAhead()
         for (const [key, value] of slice) {
           const wish = visit(key, value)
           if (wish === 'stop') return
@@ -152,6 +160,7 @@ export class Image {
         }
       }
     } finally {
+      await Promise.allSettled([ahead])
       await cursor.close()
     }
   }

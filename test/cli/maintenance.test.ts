@@ -124,6 +124,8 @@ test('recover says first what there is, and does it only when it is told to', as
   const args = ['--dir', path('survivor'), '--to', path('recovered'), '--force-new-cluster']
   assert.match(await succeeds('recover', ...args), /member a of the new cluster/)
   assert.deepEqual(await valueAt(path('recovered'), 'k7'), { i: 7, text: 'x'.repeat(500) })
+  await succeeds('recover', '--dir', path('survivor/'), '--force-new-cluster')
+  assert.deepEqual(await valueAt(path('survivor.recovered'), 'k8'), { i: 8, text: 'x'.repeat(500) })
 })
 
 test('a wrong command line ends with exit code 2 and one sentence that says what is wrong', async () => {

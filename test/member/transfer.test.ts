@@ -222,7 +222,7 @@ test('T-19: a snapshot that comes while another one is taken in takes its place'
 test('T-17: a snapshot that the log has overtaken meanwhile changes nothing', async () => {
   const scene = await Scene.open(7, { count: 8, bytes: 300_000 }, { limits: SLOW }, 'b')
   const { cluster } = scene
-  assert.equal(cluster.store('b').status().firstIndex, 1)
+  assert.ok(cluster.store('b').status().firstIndex < 8)
   await cluster.restart('c')
   const receiving = () => cluster.store('c').status().snapshots.receiving
   await cluster.world.runUntil(() => (receiving()?.bytes ?? 0) > 0, 20_000)

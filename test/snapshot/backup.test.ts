@@ -104,6 +104,19 @@ test('an aborted backup is none; the next attempt goes on with it', async () => 
   await verify(host, 'one')
 })
 
+test('a backup whose disk fails, fails with what the disk said, and can be made again', async () => {
+  const host = new SnapshotHost()
+  const image = await source(host)
+  for (const operation of ['write', 'sync', 'rename', 'syncDir'] as const) {
+    host.disk.failNext(operation, 'ENOSPC', 'one/chunks')
+    const failed = writeBackup(host.disk, image, 'one', {})
+    await assert.rejects(host.run(failed), { code: 'ENOSPC' }, operation)
+    await assert.rejects(verify(host, 'one'), /no backup/)
+  }
+  await host.run(writeBackup(host.disk, image, 'one', {}))
+  await verify(host, 'one')
+})
+
 test('what an ended attempt left of an older state does not stay in the backup', async () => {
   const host = new SnapshotHost()
   const controller = new AbortController()

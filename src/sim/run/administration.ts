@@ -58,7 +58,10 @@ export class Administration {
    */
   begin(event: AdministrationEvent, seat: Seat): boolean {
     if (seat.store === undefined) return false
-    if (event.type === 'membership' && this.#parts.seats.some(({ isRotten }) => isRotten))
+    if (
+      event.type === 'membership' &&
+      this.#parts.seats.some(({ isRotten, isStateLost }) => isRotten || isStateLost)
+    )
       return false
     const call = this.#call(event, seat)
     if (call === undefined) return false

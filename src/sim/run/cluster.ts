@@ -210,6 +210,7 @@ export class Cluster {
       boot: () => watched(host, mirror?.boot() ?? host.boot(), watch, findings),
       watch: (parts) => watch.attach(parts),
       onEnd: () => onEnd(seat),
+      onRebuilt: () => this.tally.rebuilds++,
       onNote: (what) => this.trace.note(name, what, undefined),
     })
     return seat

@@ -4,7 +4,7 @@ import { type FaultEvent, WHOEVER_LEADS } from '../schedule/schedule.js'
 import type { SimNetwork } from '../sim-network.js'
 import type { SimWorld } from '../world.js'
 import type { Administration } from './administration.js'
-import { rot } from './rot.js'
+import { mayBeDamaged, rot } from './rot.js'
 import type { Seat } from './seat.js'
 import type { Tally } from './tally.js'
 
@@ -20,6 +20,8 @@ export interface FaultTarget {
 
 /** How long it takes to bring back a machine whose disk was slow and then gone. */
 const DEAD_DISK_MS = 300
+/** A process that finds damage was away for a moment only. */
+const FOUND_MS = 10
 
 /** Begins a fault; it ends by itself. */
 export function inflict(event: FaultEvent, target: FaultTarget): void {
@@ -62,7 +64,9 @@ function begin(event: FaultEvent, target: FaultTarget): boolean {
       seatOf(event.member).host.stepWall(event.stepMs)
       return true
     case 'rot':
-      return !target.administration.hasBegun && rot(seatOf(event.member), event, seats)
+      return damage(event, seatOf(event.member), target)
+    case 'stateLoss':
+      return loseState(seatOf(event.member), event.downMs, target)
     case 'isolate':
       return isolate(seatOf(event.member), event.ms, target)
     case 'transfer':
@@ -91,6 +95,29 @@ function crash(
     tally.crashes++
   }
   return isRunning
+}
+
+function damage(
+  event: FaultEvent & { readonly type: 'rot' },
+  seat: Seat,
+  target: FaultTarget,
+): boolean {
+  const isDone = !target.administration.hasBegun && rot(seat, event, target.seats)
+  if (isDone && event.found === 'now') crash(seat, FOUND_MS, target, (found) => found.kill())
+  return isDone
+}
+
+/** The log of a minority may be lost for good, so that is as far as it goes here, too. */
+function loseState(seat: Seat, downMs: number, target: FaultTarget): boolean {
+  const { administration, seats } = target
+  if (administration.hasBegun || !mayBeDamaged(seat, seats)) return false
+  const { databases } = seat.host
+  const isDone = crash(seat, downMs, target, (losing) => losing.kill())
+  if (!isDone) return false
+  seat.isExcused = true
+  seat.isStateLost = true
+  databases.damageAll()
+  return true
 }
 
 function close(seat: Seat, downMs: number): boolean {

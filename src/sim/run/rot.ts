@@ -19,9 +19,7 @@ export function rot(
   { at, how }: { readonly at: number; readonly how: Damage },
   seats: readonly Seat[],
 ): boolean {
-  const others = seats.filter((other) => other.isRotten && other !== seat).length
-  const members = seats.filter(({ state }) => state !== 'spare').length
-  if (others + 1 > (members - 1) / 2 || seat.state === 'spare') return false
+  if (!mayBeDamaged(seat, seats)) return false
   const { disk } = seat.host
   const segments = disk.paths(LOG_DIR).filter((path) => SEGMENT.test(path))
   const path = segments[at % Math.max(1, segments.length)]
@@ -47,6 +45,14 @@ export function rot(
     default:
       return unreachable(how)
   }
+}
+
+/** Whether less than half of the members are damaged even with `seat`. */
+export function mayBeDamaged(seat: Seat, seats: readonly Seat[]): boolean {
+  const isDamaged = (other: Seat) => other.isRotten || other.isStateLost
+  const others = seats.filter((other) => other !== seat && isDamaged(other)).length
+  const members = seats.filter(({ state }) => state !== 'spare').length
+  return others + 1 <= (members - 1) / 2 && seat.state !== 'spare'
 }
 
 /** Where the last whole batch of the newest segment begins. */

@@ -30,6 +30,8 @@ export interface SeatSetup {
   readonly watch: (parts: MemberParts) => void
   /** The process ended: nothing that it was asked is answered any more. */
   readonly onEnd: () => void
+  /** It has had its state again from elsewhere. */
+  readonly onRebuilt: () => void
   readonly onNote: (what: string) => void
 }
 
@@ -56,6 +58,8 @@ export class Seat {
   isExcused = false
   /** Bytes at rest were damaged: it may refuse to open for good. */
   isRotten = false
+  /** Its database was damaged: it has its state again from elsewhere. */
+  isStateLost = false
   #pausedUntil = 0
 
   constructor(world: SimWorld, findings: Findings, setup: SeatSetup) {
@@ -166,6 +170,7 @@ export class Seat {
     store.on('fatal', (error) => {
       if (life === this.#life) this.#stopped(error)
     })
+    store.on('rebuilt', () => this.#setup.onRebuilt())
     store.on('removed', () => {
       if (life === this.#life) this.#leave('removed from the cluster')
     })

@@ -30,6 +30,8 @@ export interface Tally {
   transfers: number
   /** Snapshots that members installed. */
   snapshots: number
+  /** States that were lost and had again. */
+  rebuilds: number
   /** Histories that the search for a linearization could not decide within its budget. */
   undecided: number
 }
@@ -56,6 +58,7 @@ export function newTally(): Tally {
     memberChanges: 0,
     transfers: 0,
     snapshots: 0,
+    rebuilds: 0,
     undecided: 0,
   }
 }

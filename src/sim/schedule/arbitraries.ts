@@ -170,6 +170,7 @@ export function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
     }),
     fc.record({ type: is('flushError'), member }),
     fc.record({ type: is('clock'), member, stepMs }),
+    fc.record({ type: is('stateLoss'), member, downMs }),
     fc.record({ type: is('transfer'), member, to: member }),
   ]
   const rot = fc.record({
@@ -177,6 +178,7 @@ export function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
     member,
     at: fc.nat(1_000_000),
     how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
+    found: fc.constantFrom('now' as const, 'later' as const),
   })
   const membership = fc.record({
     type: is('membership'),

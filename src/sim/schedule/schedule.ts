@@ -25,6 +25,7 @@ export const FAULT_CLASSES = [
   'flushError',
   'clock',
   'rot',
+  'stateLoss',
   'transfer',
   'membership',
 ] as const
@@ -148,7 +149,16 @@ export type FaultEvent =
   | { readonly type: 'flushError'; readonly member: number }
   | { readonly type: 'clock'; readonly member: number; readonly stepMs: number }
   /** Bytes of a complete log segment change while they lie there; never on more than a minority of members. */
-  | { readonly type: 'rot'; readonly member: number; readonly at: number; readonly how: Damage }
+  | {
+      readonly type: 'rot'
+      readonly member: number
+      readonly at: number
+      readonly how: Damage
+      /** `now`: the process is killed, and reads its log when it starts again. */
+      readonly found?: 'now' | 'later'
+    }
+  /** The member's database does not open any more; never on more than a minority of members. */
+  | { readonly type: 'stateLoss'; readonly member: number; readonly downMs: number }
   /** Leadership is handed over: asked for through `member`. */
   | { readonly type: 'transfer'; readonly member: number; readonly to: number }
   /** Who is a member is changed: asked for through `member`. Members that come are on machines of their own. */

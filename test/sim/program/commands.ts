@@ -194,6 +194,7 @@ function describeTally(tally: Tally, seconds: number): string {
     `leaders ${per(tally.leaders)}, crashes ${per(tally.crashes)}, ` +
       `checkpoints asked for ${per(tally.checkpoints)}, ` +
       `logs shortened ${per(tally.compactions)}, snapshots installed ${per(tally.snapshots)}, ` +
+      `states rebuilt ${per(tally.rebuilds)}, ` +
       `tokens carried ${per(tally.tokens)}`,
     `members changed ${per(tally.memberChanges)}, leaderships handed over ${per(tally.transfers)}`,
     `faults: ${fired.join(', ')}`,
