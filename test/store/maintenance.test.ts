@@ -204,14 +204,14 @@ test('a restore of a damaged backup leaves nothing that could be opened, and can
   const host = await backedUp(world)
   const run = <T>(promise: Promise<T>) => world.complete(promise, 60_000)
   const [chunk] = host.disk.paths('backup/chunks')
-  host.disk.corrupt(chunk!, 100, 1)
+  host.disk.corrupt(chunk!, 16, 1)
   await assert.rejects(
     run(restore(host.boot(), 'backup', 'new', {})),
     hasCode('QUORATE_CORRUPTION'),
   )
   const opened = openStore(host.boot(), { ...OPTIONS, dir: 'new' })
   await assert.rejects(run(opened), hasCode('QUORATE_NOT_READY'))
-  host.disk.corrupt(chunk!, 100, 1)
+  host.disk.corrupt(chunk!, 16, 1)
   await run(restore(host.boot(), 'backup', 'new', {}))
   const store = await run(openStore(host.boot(), { ...OPTIONS, dir: 'new' }))
   assert.deepEqual(await valuesOf(world, store), VALUES)
