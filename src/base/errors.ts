@@ -35,7 +35,7 @@ export type StoreErrorCode =
   | 'QUORATE_CORRUPTION'
   /** A write or fsync of the log failed: the member has stopped. */
   | 'QUORATE_LOG_FAILED'
-  /** The disk is full: the member stopped acknowledging. */
+  /** Too little disk space is free: the write was not taken, or the member could not open, or had to stop. */
   | 'QUORATE_NO_SPACE'
   /** The member stopped because of an earlier fatal error, kept as `cause`. */
   | 'QUORATE_STOPPED'

@@ -126,8 +126,7 @@ function ofState(survey: FolderSurvey): Diagnosis[] {
   else if (isGone && plan === undefined) {
     const words = `${stateDir} is gone, and the log does not have what was in it`
     found.push(damagedState(survey, new StoreError('QUORATE_CORRUPTION', words)))
-  }
-  else if (state !== undefined && log !== undefined && plan === undefined) {
+  } else if (state !== undefined && log !== undefined && plan === undefined) {
     found.push(...ofCheckpoint(survey, state, log))
   }
   return found

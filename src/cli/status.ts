@@ -73,6 +73,11 @@ function isStatus(answer: unknown): answer is MemberStatus {
   )
 }
 
+function describeSpace({ space }: MemberStatus): string {
+  const free = space.freeBytes === undefined ? 'not known' : `${bytes(space.freeBytes)} free`
+  return space.isLow ? `${free}: too little` : free
+}
+
 function describe(status: MemberStatus): void {
   const { log } = status
   const facts: (readonly [string, string])[] = [
@@ -85,6 +90,7 @@ function describe(status: MemberStatus): void {
     ['committed', count(status.commitIndex)],
     ['applied', count(status.appliedIndex)],
     ['checkpoint', count(status.checkpointIndex)],
+    ['disk', describeSpace(status)],
     ['log', `${count(status.firstIndex)} to ${count(status.lastIndex)}, ${bytes(log.bytes)}`],
   ]
   for (const [name, fact] of facts) print(`${paint('dim', name.padEnd(11))} ${fact}`)

@@ -231,6 +231,7 @@ export class Driver {
       assert(taken !== undefined, 'the core took a snapshot that nobody gave it', { ...snapshot })
       taken.resolve(true)
       await this.#applier.idle
+      await this.#writeVote(task)
       const configuration = await taken.carryOut(snapshot)
       if (this.#isStopped) return
       requireSame(this.#core, configuration, snapshot.index)
@@ -243,6 +244,16 @@ export class Driver {
     } catch (error) {
       this.fail(error)
     }
+  }
+
+  /** Term and vote of a task, before its snapshot: no log may end in a later term than the one that is remembered. */
+  async #writeVote({ hardState }: AppendTask): Promise<void> {
+    const commit = Math.min(hardState?.commit ?? 0, this.#log.status().lastIndex)
+    await this.#log.append({
+      entries: [],
+      hardState: hardState && { ...hardState, commit },
+      mustSync: true,
+    })
   }
 
   #write(task: AppendTask): void {

@@ -45,6 +45,7 @@ import { FirstCampaign } from './first-campaign.js'
 import { FreeSpace } from './free-space.js'
 import { Integrity } from './integrity.js'
 import { LocalReader } from './local-reader.js'
+import type { Rebuilt } from './open-state.js'
 import { type MemberOptions, maxPieceBytes } from './options.js'
 import { Peers } from './peers.js'
 import { Reads } from './reads.js'
@@ -69,6 +70,8 @@ export interface MemberParts {
   readonly core: RaftCore
   readonly log: RaftLog
   readonly machine: StateMachine
+  /** What had to be done about the state before; undefined when it was in order. */
+  readonly rebuilt: Rebuilt | undefined
 }
 
 /** A running member; see the file's comment. */
@@ -118,7 +121,12 @@ export class Member implements Backend {
     let member: Member | undefined
     try {
       member = new Member(env, options, events, storage)
-      watch?.({ core: member.#core, log: storage.log, machine: storage.machine })
+      watch?.({
+        core: member.#core,
+        log: storage.log,
+        machine: storage.machine,
+        rebuilt: storage.rebuilt,
+      })
       await member.#start()
       return member
     } catch (error) {

@@ -9,6 +9,7 @@ import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { RaftLog } from '../log/raft-log.js'
 import { type MachineOptions, StateMachine } from '../machine/state-machine.js'
+import { NONE, type Term } from '../raft/types.js'
 import { incarnationsIn, openDirectory } from './directory.js'
 import { Generations } from './generations.js'
 import type { Identity } from './identity.js'
@@ -141,6 +142,7 @@ async function rebuild(
   }
   const { manifest, database, from } = await fetchElsewhere(parts, generations, log, why)
   try {
+    await rememberTerm(log, manifest.term)
     await generations.begin({ index: manifest.index, term: manifest.term })
     await log.compactTo(manifest.index, manifest.term)
     await generations.commit()
@@ -152,6 +154,14 @@ async function rebuild(
     await database.close()
     throw error
   }
+}
+
+/** No log may end in a later term than the one that is remembered. */
+async function rememberTerm(log: RaftLog, term: Term): Promise<void> {
+  const { hardState } = log.recovered
+  if (hardState.term >= term) return
+  const next = { term, vote: NONE, commit: hardState.commit }
+  await log.append({ entries: [], hardState: next, mustSync: true })
 }
 
 async function fetchElsewhere(

@@ -35,6 +35,8 @@ const RETRY_MS_MIN = 250
 const RETRY_MS_MAX = 15_000
 /** The state passes an index while it is being fixed, now and then: then the next one is taken. */
 const PIN_ATTEMPTS = 5
+/** So long the end of the log has to be applied. */
+const PIN_MS = 1_000
 
 /** What a sender works with. */
 export interface SenderParts {
@@ -267,14 +269,15 @@ export class SnapshotSender {
 
   /**
    * The image for `transfer`, fixed here and, while this member leads, at the others: they hear of it on the same
-   * connection as of everything committed so far, so none of them has passed it.
+   * connection as of everything committed so far, so none of them has passed the end of the log. That may never be
+   * applied, when nothing is committed without the receiver: then it is the present state.
    */
   async #fix(transfer: Transfer): Promise<Image | undefined> {
-    const { core, machine, holder } = this.#parts
+    const { core, machine, holder, time } = this.#parts
     for (let attempt = 0; attempt < PIN_ATTEMPTS && this.#isPreparing(transfer); attempt++) {
       const shared = this.#shareable(transfer)
-      const index =
-        shared?.index ?? (core.role === 'leader' ? core.lastIndex : machine.appliedIndex)
+      const isAhead = core.role === 'leader' && attempt === 0
+      const index = shared?.index ?? (isAhead ? core.lastIndex : machine.appliedIndex)
       if (index < transfer.atLeast || !this.#parts.isSound()) return undefined
       transfer.index = index
       transfer.isPinned = true
@@ -282,7 +285,9 @@ export class SnapshotSender {
       if (transfer.wanted !== undefined) {
         this.#parts.driver.step({ type: 'snapshotStarted', peer: transfer.to, index })
       }
+      const timer = time.after(PIN_MS, () => holder.release(index))
       const image = await holder.hold(index)
+      time.cancel(timer)
       if (image !== undefined) return image
       this.#unpin(transfer)
     }

@@ -130,7 +130,8 @@ export class Store extends EventEmitter<StoreEvents> {
    * @param value encoded by `valueEncoding`, at most `limits.maxValueBytes`; not undefined.
    * @returns the log index at which it was applied, and a session token for it.
    * @throws {StoreError} QUORATE_NO_LEADER nothing was sent (outcome `none`); QUORATE_TIMEOUT (outcome
-   *   `unknown` once it was sent); QUORATE_OVERLOADED; QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED;
+   *   `unknown` once it was sent); QUORATE_OVERLOADED; QUORATE_NO_SPACE disks are nearly full (see
+   *   `storage.minFreeBytes`); QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED;
    *   QUORATE_SESSION_EXPIRED. A write with the outcome `unknown` may still happen, but at most once.
    */
   put(key: Key, value: unknown, options?: WriteOptions): Promise<WriteResult> {

@@ -299,10 +299,10 @@ test('the bytes in the database are those of docs/formats.md', async () => {
   const one = '0100000000000000'
   const two = '0200000000000000'
   const three = '0300000000000000'
-  const digest = '428518e5ef1b4176'
+  const digest = '7fe303998368e58b'
   const index = `${two}${three}${'00'.repeat(8)}${one}01000000${digest}${one}${two}${three}`
   assert.deepEqual(await host.dump(), [
-    `00 02000300000000000000${index}dc95fcbb`,
+    `00 02000300000000000000${index}00b312da`,
     '0001 010203',
     '0161 0133eb344002000000000068656c6c6f',
     `02636c69656e742038 01${one}${one}${one}${two}${two}${three}1af41a86`,

@@ -187,3 +187,18 @@ test('a member that waits for space is closed, and what waited is not said to ha
   }
   await cluster.close()
 })
+
+test('a disk without room for the next segment is low, too, and tried again without any write', async () => {
+  const storage = { ...STORAGE, minFreeBytes: 8 * KIB, keepLogBytes: 2 ** 40 }
+  const cluster = await SimCluster.start(8, ['a'], { storage, limits: { maxRequestBytes: 4096 } })
+  await cluster.awaitLeader()
+  await write(cluster, 'a', 'k', 3)
+  fillDisk(cluster, 'a', 40 * KIB)
+  await write(cluster, 'a', 'k', 18)
+  await cluster.world.advance(SETTLE_MS)
+  assert.deepEqual(await write(cluster, 'a', 'no', 2), [])
+  fillDisk(cluster, 'a', 8 * MIN_FREE)
+  await cluster.world.advance(SETTLE_MS)
+  assert.equal((await write(cluster, 'a', 'again', 40)).length, 40)
+  await cluster.close()
+})

@@ -102,7 +102,7 @@ test('a member that joined later is rebuilt by those whom it knows only from its
   await cluster.close()
 })
 
-test('a lone member that has lost what its log does not hold any more refuses to start, and says what can be done', async () => {
+test('a lone member whose state is lost, and not in its log, refuses to start and says what can be done', async () => {
   const cluster = await lone(5, SHORT_LOG)
   await fill(cluster, 'a', 120)
   cluster.kill('a')

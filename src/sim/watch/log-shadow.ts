@@ -75,10 +75,23 @@ export class ShadowLog {
     for (let at = 0; at <= index; at++) this.#links.push(committed(at) ?? UNKNOWN)
   }
 
+  /** Takes a state of others in, which makes the log begin anew unless it leads there. */
+  adopt(end: EntryId, committed: CommittedLinks): void {
+    if (this.at(end.index)?.term !== end.term) this.install(end, committed)
+    if (this.term >= end.term) return
+    this.term = end.term
+    this.vote = NONE
+  }
+
   take(task: AppendTask, committed: CommittedLinks): void {
     if (task.snapshot !== undefined) this.install(task.snapshot, committed)
     this.append(task.entries)
-    if (task.hardState !== undefined) this.#setState(task.hardState)
+    this.takeState(task)
+  }
+
+  /** The part of a task that comes before its snapshot. */
+  takeState({ hardState }: AppendTask): void {
+    if (hardState !== undefined) this.#setState(hardState)
   }
 
   /** Whether `recovered` is this log, as far back as it goes: its terms all, its newest entries in full. */
@@ -155,19 +168,27 @@ export class LogHistory {
 
   /**
    * The member was opened again. What was durable must be there, and of the writes under way a prefix may be, of the
-   * last one also the snapshot alone that it begins with; false when it is anything else.
+   * last one also term and vote before its snapshot, or the snapshot before its entries; false when it is anything
+   * else. With a state that came from others the log may begin where that ends, in its term.
    */
-  reopen(recovered: RecoveredLog): boolean {
+  reopen(recovered: RecoveredLog, whose: 'own' | 'others'): boolean {
     const candidate = this.#durable.copy()
     let isExact = candidate.matches(recovered)
     for (const task of this.#underWay) {
       if (isExact) break
       if (task.snapshot !== undefined) {
+        candidate.takeState(task)
+        isExact = candidate.matches(recovered)
+        if (isExact) break
         candidate.install(task.snapshot, this.#committed)
         isExact = candidate.matches(recovered)
         if (isExact) break
       }
       candidate.take(task, this.#committed)
+      isExact = candidate.matches(recovered)
+    }
+    if (!isExact && whose === 'others') {
+      candidate.adopt(recovered.previous, this.#committed)
       isExact = candidate.matches(recovered)
     }
     this.#durable = candidate

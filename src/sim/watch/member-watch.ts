@@ -51,10 +51,10 @@ export class MemberWatch {
   }
 
   /** The member was opened (again): its parts, before anything happens to them. */
-  attach({ core, log, machine }: MemberParts): void {
+  attach({ core, log, machine, rebuilt }: MemberParts): void {
     this.#node = core.status().id
     const history = this.#cluster.logOf(this.#node)
-    const isExact = history.reopen(log.recovered)
+    const isExact = history.reopen(log.recovered, rebuilt === undefined ? 'own' : 'others')
     this.#findings.expect(isExact, 'S7 recovery is exact', () => {
       const { hardState, previous, lastIndex } = log.recovered
       const found = JSON.stringify({ hardState, previous, lastIndex })
