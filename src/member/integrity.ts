@@ -142,9 +142,8 @@ export class Integrity {
   #sources(): NodeId[] {
     const { core } = this.#parts
     const others = this.#ports.roster().others.map(({ nodeId }) => nodeId)
-    const up = others.filter((node) => this.#ports.peers()?.isUp(node) === true)
     const leads = (node: NodeId) => (core.leader !== NONE && node === core.leader ? 1 : 0)
-    return up.sort((a, b) => leads(b) - leads(a))
+    return others.sort((a, b) => leads(b) - leads(a))
   }
 
   #onDiverged({ after, at }: DivergedRange): void {

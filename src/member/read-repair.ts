@@ -53,7 +53,7 @@ export interface RepairPorts {
   isSound(): boolean
   /** See StateMachine.heal. */
   heal(key: Uint8Array, damaged: Uint8Array | undefined, stored: Uint8Array): Promise<boolean>
-  /** The members that can be asked, the one to ask first first. */
+  /** The other members, the one to ask first first; also those that cannot be reached now. */
   sources(): readonly NodeId[]
   /** False when it was dropped. */
   send(to: NodeId, kind: number, parts: readonly Uint8Array[]): boolean
@@ -218,7 +218,7 @@ export class ReadRepair {
     }
   }
 
-  /** Asks one member after the other. */
+  /** Asks one member after the other, until one has it, all have said that they have not, or it is too late. */
   async #find(key: Uint8Array, atLeast: LogIndex, deadline: number): Promise<Found | ChangedSince> {
     const { time } = this.#ports
     let isWorthAnother = true
@@ -227,12 +227,12 @@ export class ReadRepair {
       for (const from of this.#ports.sources()) {
         const answer = await this.#ask(from, key, atLeast, deadline)
         const found = answer && judged(key, atLeast, answer, from)
-        if (found === 'behind') isWorthAnother = true
+        if (answer === undefined || found === 'behind') isWorthAnother = true
         else if (found !== undefined) return found
       }
       if (isWorthAnother) await new Promise<void>((resolve) => time.after(AGAIN_MS, resolve))
     }
-    const message = `${damaged(key)}, and no other member that was reached has it`
+    const message = `${damaged(key)}, and no other member that could be reached has it`
     throw new StoreError('QUORATE_CORRUPTION', message)
   }
 

@@ -282,16 +282,20 @@ export class SnapshotSender {
       transfer.index = index
       transfer.isPinned = true
       transfer.helpers = shared?.helpers ?? this.#pinElsewhere(transfer)
-      if (transfer.wanted !== undefined) {
-        this.#parts.driver.step({ type: 'snapshotStarted', peer: transfer.to, index })
-      }
       const timer = time.after(PIN_MS, () => holder.release(index))
       const image = await holder.hold(index)
       time.cancel(timer)
-      if (image !== undefined) return image
+      if (image !== undefined) {
+        this.#started(transfer)
+        return image
+      }
       this.#unpin(transfer)
     }
     return undefined
+  }
+
+  #started({ wanted, to, index }: Transfer): void {
+    if (wanted !== undefined) this.#parts.driver.step({ type: 'snapshotStarted', peer: to, index })
   }
 
   /** An image that is being sent to somebody else serves this one, too. */

@@ -200,6 +200,19 @@ test('T-60: a receiver that hangs holds up neither writes nor checkpoints, and t
   await cluster.close()
 })
 
+test('a leader that can commit nothing without the receiver sends it what is committed', async () => {
+  const scene = await Scene.open(10, { count: 8, bytes: 30_000 }, {})
+  const { cluster } = scene
+  cluster.kill('b')
+  const waiting = cluster.store('a').put('waiting', value(1, 10), { timeoutMs: 50_000 })
+  await cluster.world.advance(100)
+  await cluster.restart('c')
+  await cluster.run(waiting)
+  await scene.awaitWhole(30_000)
+  assert.equal(scene.installed('c'), 1)
+  await cluster.close()
+})
+
 test('T-19: a snapshot that comes while another one is taken in takes its place', async () => {
   const scene = await Scene.open(6, { count: 8, bytes: 300_000 }, { limits: SLOW })
   const { cluster } = scene
