@@ -296,7 +296,7 @@ export class StateMachine {
    * Puts `stored`, the bytes that another member has, in the place of damaged ones: between two applies, and only if
    * what is there is `damaged` still, or as unreadable as it was when that is undefined; so a newer value is never
    * overwritten. Changes neither index nor digest. Says whether it did it.
-   * @throws what the database throws, which is final as for `apply`
+   * @throws what the database throws when it refuses to be written; the next apply deals with that
    */
   async heal(
     key: Uint8Array,
@@ -310,9 +310,8 @@ export class StateMachine {
     const work = healValue(this.#database, prefixed(DATA_PREFIX, key), damaged, stored)
     this.#healing = work.then(
       () => undefined,
-      (error: unknown) => {
-        this.#failure = error
-      },
+      // Nothing in memory has changed: whoever asked for it hears of it, and the next apply meets the same.
+      () => undefined,
     )
     try {
       return await work

@@ -1,9 +1,10 @@
 /**
  * Who a data folder belongs to: `member.json`, written once when the folder is new, checked at every open.
  *
- * After a crash it is there whole or not at all (small-file.ts). Members are numbered by the order of their names among
- * the first members; numbers are what the core and the log know, and are never used again. The incarnation is drawn with
- * the identity: a folder that was lost and begun anew under the same name is told by it, and kept out (trap T-14).
+ * After a crash it is there whole or not at all (small-file.ts). Members are numbered by the order of their names
+ * among the first members; numbers are what the core and the log know, and are never used again. The incarnation is
+ * drawn with the identity: a folder that was lost and begun anew under the same name is told by it, and kept out
+ * (trap T-14).
  */
 import { xxh64 } from '@node-rs/xxhash'
 import { StoreError } from '../base/errors.js'

@@ -9,6 +9,7 @@
  * The caller has its answer before the bytes are put back, which waits for its turn between two applies. Bounded: reads
  * under repair (REPAIRS_MAX), asks of one repair one after the other, attempts of a read.
  */
+import { InvariantError } from '../base/assert.js'
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { MachineView } from '../machine/machine-view.js'
@@ -64,7 +65,7 @@ export interface RepairPorts {
   onRepaired(repaired: Repaired): void
   /** The database cannot be read in some place: it is to be rebuilt. */
   onUnreadable(error: StoreError): void
-  /** The database failed for another reason. */
+  /** An invariant is broken: the member ends. */
   fail(error: unknown): void
 }
 
@@ -290,8 +291,10 @@ export class ReadRepair {
     try {
       if (!(await this.#ports.heal(key, before, found.bytes))) return
     } catch (error) {
-      // Another state has come, or the member ends: there is nothing to put back any more.
-      if (!isStateGone(error)) this.#ports.fail(error)
+      if (error instanceof InvariantError) this.#ports.fail(error)
+      if (isCorruption(error)) this.noteUnreadable(error)
+      // Else another state has come, or the database refuses to be written, which the next apply deals with. What is
+      // not put back is had from others again by the next read.
       return
     }
     this.#ports.onRepaired({ key: Buffer.from(key), from: found.from })
