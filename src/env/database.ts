@@ -73,4 +73,12 @@ export interface Databases {
   rename(from: string, to: string): Promise<void>
   /** Removes a closed database with its folder, also a damaged one; a missing one is left alone. */
   remove(dir: string): Promise<void>
+  /**
+   * Reads everything that is stored for the database in `dir`, open or not, and says what of it is damaged; undefined
+   * when nothing is. Costs one read of it all; `pace` is asked before each piece of it, and may end it.
+   */
+  verify(
+    dir: string,
+    pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+  ): Promise<string | undefined>
 }

@@ -12,7 +12,7 @@
  *      fixed when an iterator is made.
  */
 import type { Dirent } from 'node:fs'
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Iterator as ClassicIterator, ClassicLevel } from 'classic-level'
@@ -25,6 +25,7 @@ import type {
   DatabaseSnapshot,
   Databases,
 } from './database.js'
+import { TableCheck } from './level-table.js'
 
 /** How much memory LevelDB takes. */
 export interface LevelDatabasesOptions {
@@ -40,6 +41,11 @@ type LevelIterator = ClassicIterator<Level, Uint8Array, Uint8Array>
 type LevelSnapshot = ReturnType<Level['snapshot']>
 
 const LEVEL_FILE = /^(LOCK|LOG|CURRENT|MANIFEST-\d+|\d+\.(ldb|log|sst))$/
+const TABLE_FILE = /^\d+\.(ldb|sst)$/
+/** A table that was changed since may still be being written. */
+const TABLE_SETTLED_MS = 10_000
+const LOOK_AT_TABLE_AGAIN_MS = 200
+const VERIFY_BYTES = 65_536
 const LOG_FILE = /^\d{6,}\.log$/
 /** Above every key that is ever stored, so that compacting from here to here flushes and moves nothing else. */
 const BEYOND_ALL_KEYS: Uint8Array = Uint8Array.of(0xff, 0xff)
@@ -94,6 +100,21 @@ export class LevelDatabases implements Databases {
   async rename(from: string, to: string): Promise<void> {
     await rename(from, to)
     await syncParent(from)
+  }
+
+  /** Looks at the tables; MANIFEST and CURRENT are proven when LevelDB opens. */
+  async verify(
+    dir: string,
+    pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+  ): Promise<string | undefined> {
+    const names = await entriesOf(dir)
+    for (const { name } of names) {
+      if (!TABLE_FILE.test(name)) continue
+      const verdict = await checkSettledTable(join(dir, name), pace)
+      if (verdict === 'stopped') return undefined
+      if (verdict === 'damaged') return `${join(dir, name)} is not as it was written`
+    }
+    return undefined
   }
 
   async remove(dir: string): Promise<void> {
@@ -278,6 +299,54 @@ async function syncParent(dir: string): Promise<void> {
 
 async function logFiles(dir: string): Promise<string[]> {
   return (await readdir(dir)).filter((name) => LOG_FILE.test(name))
+}
+
+type TableVerdict = 'sound' | 'damaged' | 'unsettled' | 'gone' | 'stopped'
+
+/** Looks again at a table that may still be being written, until it is settled. */
+async function checkSettledTable(
+  path: string,
+  pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+): Promise<TableVerdict> {
+  for (;;) {
+    const verdict = await checkTable(path, pace)
+    if (verdict !== 'unsettled') return verdict
+    await delay(LOOK_AT_TABLE_AGAIN_MS)
+  }
+}
+
+async function checkTable(
+  path: string,
+  pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+): Promise<TableVerdict> {
+  let file: FileHandle
+  try {
+    file = await open(path, 'r')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return 'gone'
+    throw error
+  }
+  try {
+    const { size, mtimeMs } = await file.stat()
+    const check = new TableCheck(size)
+    const buffer = Buffer.allocUnsafe(VERIFY_BYTES)
+    for (let position = 0; position < size; ) {
+      const length = Math.min(VERIFY_BYTES, size - position)
+      if ((await pace(length)) === 'stop') return 'stopped'
+      const { bytesRead } = await file.read(buffer, 0, length, position)
+      if (bytesRead === 0) break
+      check.add(buffer.subarray(0, bytesRead))
+      position += bytesRead
+    }
+    if (check.isSound()) return 'sound'
+    return Math.abs(Date.now() - mtimeMs) < TABLE_SETTLED_MS ? 'unsettled' : 'damaged'
+  } catch (error) {
+    // A sector that cannot be read.
+    if (codeOf(error) === 'EIO') return 'damaged'
+    throw error
+  } finally {
+    await file.close()
+  }
 }
 
 /** LevelDB's own codes in this project's terms; what has no code of ours stays as it is. */

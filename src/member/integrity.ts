@@ -1,6 +1,6 @@
 /**
- * Everything about damage to the state of one member: whether it is that of the others (divergence.ts), and values
- * that cannot be read here (read-repair.ts).
+ * Everything about damage to the state of one member: whether it is that of the others (divergence.ts), values that
+ * cannot be read here (read-repair.ts), and what rots unseen (scrub.ts).
  */
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
@@ -11,10 +11,12 @@ import { FRAME_NEED, FRAME_STORED } from '../wire/integrity.js'
 import type { BackendEvents } from './backend.js'
 import { type DivergedRange, Divergence } from './divergence.js'
 import type { Driver } from './driver.js'
+import type { Generations } from './generations.js'
 import type { Peers } from './peers.js'
 import { ReadRepair } from './read-repair.js'
 import type { Reads } from './reads.js'
 import type { Roster } from './roster.js'
+import { Scrub } from './scrub.js'
 
 /** What integrity works with. */
 export interface IntegrityParts {
@@ -23,7 +25,9 @@ export interface IntegrityParts {
   readonly core: RaftCore
   readonly driver: Driver
   readonly events: BackendEvents
+  readonly generations: Generations
   readonly compareMs: number
+  readonly scrubBytesPerSecond: number
 }
 
 /** What it asks of its member. */
@@ -44,17 +48,25 @@ export class Integrity {
   readonly #parts: IntegrityParts
   readonly #ports: IntegrityPorts
   readonly #divergence: Divergence
+  readonly #scrub: Scrub
+  #rotten: string | undefined
 
   constructor(parts: IntegrityParts, ports: IntegrityPorts) {
     this.#parts = parts
     this.#ports = ports
     this.#divergence = this.#newDivergence()
     this.repair = this.#newRepair()
+    this.#scrub = this.#newScrub()
   }
 
   /** Where members were found to differ and nobody can say who is right. */
   get disputed(): DivergedRange | undefined {
     return this.#divergence.disputed
+  }
+
+  /** What of the state is damaged on disk; undefined when nothing is known to be. */
+  get rotten(): string | undefined {
+    return this.#rotten
   }
 
   /** A frame of wire/integrity.ts. @throws {DecodeError} */
@@ -71,16 +83,19 @@ export class Integrity {
   /** The state was replaced by one that came from elsewhere. */
   onReplaced(): void {
     this.#divergence.reset()
+    this.#rotten = undefined
   }
 
   tick(now: number): void {
     this.#divergence.tick(now)
     this.repair.tick(now)
+    this.#scrub.tick(now)
   }
 
   /** Nobody is asked any more, and a database that cannot be written stays so. */
   end(): void {
     this.repair.end()
+    this.#scrub.end()
     this.#parts.machine.giveUp()
   }
 
@@ -136,6 +151,20 @@ export class Integrity {
       },
       env.random.u32('need'),
     )
+  }
+
+  #newScrub(): Scrub {
+    const { env, machine, driver, generations, scrubBytesPerSecond } = this.#parts
+    const ports = this.#ports
+    return new Scrub(env.time, env.databases, scrubBytesPerSecond, {
+      stateDir: () => (ports.isSound() && machine.isOpen ? generations.stateDir : undefined),
+      own: (work) => driver.own(work),
+      onDamaged: (error) => {
+        this.#rotten = error.message
+        ports.rebuild(error)
+      },
+      fail: (error) => driver.fail(error),
+    })
   }
 
   /** The leader is least likely to be behind. */

@@ -237,6 +237,7 @@ export class Member implements Backend {
       isClosed: this.#closing !== undefined,
       snapshots: this.#snapshots,
       disputed: this.#integrity.disputed,
+      rotten: this.#integrity.rotten,
       space: this.#space.status,
       archiveFailure: this.#archive?.failure,
     })
@@ -410,7 +411,9 @@ export class Member implements Backend {
         core: this.#core,
         driver: this.#driver,
         events: this.#events,
+        generations: this.#storage.generations,
         compareMs: this.#options.storage.compareMs,
+        scrubBytesPerSecond: this.#options.storage.scrubBytesPerSecond,
       },
       {
         peers: () => this.#peers,

@@ -93,6 +93,8 @@ export interface StorageOptions {
   readonly keepLogBytes: number
   /** With less free space no new writes are taken; with less than half of it nothing new is begun at all. */
   readonly minFreeBytes: number
+  /** So fast what is stored of the state is read over and over, to find what rots before it is needed. */
+  readonly scrubBytesPerSecond: number
   /** So often the leader has the members' states compared. */
   readonly compareMs: number
   /** A folder that log entries are copied into before the log lets go of them; undefined: none. */

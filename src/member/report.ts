@@ -23,6 +23,8 @@ export interface ReportParts {
   readonly space: SpaceStatus
   /** Why log entries could not be copied into the archive. */
   readonly archiveFailure: Error | undefined
+  /** What of the state is damaged on disk. */
+  readonly rotten: string | undefined
   /** Where the members' states went apart without a majority for any. */
   readonly disputed: DivergedRange | undefined
 }
@@ -76,6 +78,7 @@ export function reportStatus(parts: ReportParts): MemberStatus {
       archiveFailure: parts.archiveFailure,
       isStateOpen: machine.isOpen,
       disputed: parts.disputed,
+      rotten: parts.rotten,
       refusals: peers?.refusals().map(({ node, message }) => `${nameOf(node)}: ${message}`) ?? [],
     }),
   }

@@ -20,6 +20,8 @@ export interface Situation {
   readonly archiveFailure: Error | undefined
   /** Whether the state can be read and written: not while its database is being opened again. */
   readonly isStateOpen: boolean
+  /** What of the state is damaged on disk. */
+  readonly rotten: string | undefined
   /** Where the members' states went apart without a majority for any. */
   readonly disputed: DivergedRange | undefined
   /** Members that are not connected because one side refuses the other, with the reason. */
@@ -60,8 +62,9 @@ export function describeStanding(situation: Situation): string[] {
   return words
 }
 
-function describeDamage({ isStateOpen, disputed }: Situation): string[] {
+function describeDamage({ isStateOpen, disputed, rotten }: Situation): string[] {
   const words: string[] = []
+  if (rotten !== undefined) words.push(`The state is damaged: ${rotten}.`)
   if (disputed !== undefined) {
     words.push(
       `The states of the members went apart after index ${disputed.after}, by ${disputed.at}, and nobody can tell ` +

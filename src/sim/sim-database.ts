@@ -58,6 +58,7 @@ export class SimDatabases implements Databases {
   readonly #folders = new Map<string, Folder>()
   readonly #moment: Moment
   #flushesToFail = 0
+  readonly #rotten = new Set<string>()
 
   /** @param name keys the draws of this host */
   constructor(world: SimWorld, name: string) {
@@ -104,6 +105,20 @@ export class SimDatabases implements Databases {
 
   async remove(dir: string): Promise<void> {
     if (this.#closed(dir) !== undefined) this.#folders.delete(dir)
+    this.#rotten.delete(dir)
+  }
+
+  async verify(
+    dir: string,
+    pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+  ): Promise<string | undefined> {
+    if ((await pace(1)) === 'stop') return undefined
+    return this.#rotten.has(dir) ? `a table of ${dir} is not as it was written` : undefined
+  }
+
+  /** What is stored in `dir` rots where no read has noticed it yet. */
+  rot(dir: string): void {
+    this.#rotten.add(dir)
   }
 
   #closed(dir: string): Folder | undefined {

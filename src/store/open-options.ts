@@ -105,6 +105,7 @@ const STORAGE: StorageOptions = {
   keepLogBytes: 256 * MIB,
   minFreeBytes: 128 * MIB,
   compareMs: 5000,
+  scrubBytesPerSecond: 2 * MIB,
   writeBufferBytes: 16 * MIB,
   cacheBytes: 32 * MIB,
 }
@@ -121,6 +122,7 @@ const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   checkpointBytes: [64 * KIB, Number.MAX_SAFE_INTEGER],
   keepLogBytes: [0, Number.MAX_SAFE_INTEGER],
   minFreeBytes: [0, Number.MAX_SAFE_INTEGER],
+  scrubBytesPerSecond: [KIB, Number.MAX_SAFE_INTEGER],
   writeBufferBytes: [64 * KIB, 1024 * MIB],
   cacheBytes: [0, 1024 * 1024 * MIB],
 }

@@ -27,7 +27,21 @@ interface Bug {
   readonly edits: readonly (readonly [file: string, from: string, to: string])[]
   /** A workload of crash-points, or a test file below test/. */
   readonly foundBy: string
+  /** Of a test file only the tests whose titles have this. */
+  readonly only?: string
 }
+
+/** Puts what the present state has, and the one to come has not, into the one to come. */
+const KEEP_OLD = `async function keepOld(machine, database) {
+  const old = await machine.pin(machine.appliedIndex);
+  const cursor = old.cursor({ range: { gte: Uint8Array.of(1), lt: Uint8Array.of(2) }, reverse: false });
+  const batch = database.batch();
+  for (const [key, value] of await cursor.next(1000, 1e9)) {
+    if (database.get(key) === undefined) batch.put(key, value);
+  }
+  await batch.write();
+  await old.close();
+}`
 
 const BUGS: readonly Bug[] = [
   {
@@ -101,13 +115,40 @@ const BUGS: readonly Bug[] = [
     ],
     foundBy: 'log/raft-log.test.js',
   },
+  {
+    title: 'the installation of a snapshot keeps old keys',
+    edits: [
+      [
+        'member/snapshot-intake.js',
+        'const { closed } = await machine.replace(database);',
+        'await keepOld(machine, database);\nconst { closed } = await machine.replace(database);',
+      ],
+      [
+        'member/snapshot-intake.js',
+        'function overtaken() {',
+        `${KEEP_OLD}\nfunction overtaken() {`,
+      ],
+    ],
+    foundBy: 'member/installation.test.js',
+  },
+  {
+    title: 'the plan of an installation is not written',
+    edits: [['member/generations.js', 'await this.#write(PLAN, plan);', '']],
+    foundBy: 'member/installation.test.js',
+  },
+  {
+    title: 'the log goes while a snapshot is under way that it continues (trap T-61)',
+    edits: [['member/snapshots.js', 'return this.#sender.floor;', 'return Infinity;']],
+    foundBy: 'member/transfer.test.js',
+    only: 'T-61',
+  },
 ]
 
 for (const [i, bug] of BUGS.entries()) {
   test(`${bug.foundBy} finds: ${bug.title}`, async () => {
     const dist = plant(join(root, String(i)), bug)
     const found = bug.foundBy.endsWith('.js')
-      ? failsTest(dist, bug.foundBy)
+      ? failsTest(dist, bug.foundBy, bug.only)
       : await losesSomething(dist, bug.foundBy)
     assert.ok(found, 'it was not found')
   })
@@ -120,7 +161,7 @@ function isCode(path: string): boolean {
 /** A copy of the compiled project with the bug in it. */
 function plant(folder: string, { edits }: Bug): string {
   const dist = join(folder, 'dist')
-  for (const part of ['src', 'test/crash-points', 'test/log']) {
+  for (const part of ['src', 'test/crash-points', 'test/log', 'test/machine', 'test/member']) {
     cpSync(join(DIST, part), join(dist, part), { recursive: true, filter: isCode })
   }
   for (const name of ['package.json', 'node_modules']) {
@@ -145,7 +186,11 @@ async function losesSomething(dist: string, name: string): Promise<boolean> {
   return failures.length > 0
 }
 
-function failsTest(dist: string, file: string): boolean {
-  const { status } = spawnSync(process.execPath, [join(dist, 'test', file)], { stdio: 'ignore' })
+function failsTest(dist: string, file: string, only: string | undefined): boolean {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  const args = [...(only === undefined ? [] : ['--test-name-pattern', only])]
+  const path = join(dist, 'test', file)
+  const { status, stdout } = spawnSync(process.execPath, [...args, path], { encoding: 'utf8', env })
+  assert.match(stdout, /^# fail \d|^ℹ fail \d/m, 'the tests did not even run')
   return status !== 0
 }

@@ -15,7 +15,7 @@ async function fill(cluster: SimCluster, via: string, from: number, to: number):
   }
 }
 
-test('a newcomer joins a cluster whose log begins late', async () => {
+test('T-18: a newcomer joins a cluster whose log begins late', async () => {
   const cluster = await lone(1, SHORT_LOG)
   await fill(cluster, 'a', 0, 150)
   await cluster.world.advance(2000)

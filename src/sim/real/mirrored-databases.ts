@@ -70,6 +70,13 @@ export class DatabaseMirror implements Databases {
     this.#states.delete(dir)
   }
 
+  verify(
+    dir: string,
+    pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+  ): Promise<string | undefined> {
+    return this.#simulated.verify(dir, pace)
+  }
+
   /** The process is dead. */
   async abandon(): Promise<void> {
     for (const dir of [...this.#open.keys()]) await this.#abandon(dir)

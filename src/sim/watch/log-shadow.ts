@@ -191,11 +191,6 @@ export class LogHistory {
       candidate.adopt(recovered.previous, this.#committed)
       isExact = candidate.matches(recovered)
     }
-    if (!isExact && recovered.previous.index > candidate.lastIndex) {
-      // Its state was lost, and had again from another member, at an index that its log had not reached.
-      candidate.install(recovered.previous, this.#committed)
-      isExact = candidate.matches(recovered)
-    }
     this.#durable = candidate
     this.#taken = candidate.copy()
     this.#underWay = []

@@ -61,6 +61,13 @@ export class WatchedDatabases implements Databases {
   remove(dir: string): Promise<void> {
     return this.#inner.remove(dir)
   }
+
+  verify(
+    dir: string,
+    pace: (bytes: number) => Promise<'goOn' | 'stop'>,
+  ): Promise<string | undefined> {
+    return this.#inner.verify(dir, pace)
+  }
 }
 
 /** The folder of a state that is loaded from a snapshot before it counts (member/generations.ts). */
