@@ -166,6 +166,7 @@ function userSchedules<S>(
     durationMs: events * EVENT_EVERY_MS,
     actions,
     knobs,
+    faults,
   })
 }
 

@@ -207,6 +207,7 @@ export class Cluster {
       host,
       options: this.#optionsOf(name),
       isSpare: !this.watch.members.has(name),
+      isAdded: () => this.watch.members.has(name),
       boot: () => watched(host, mirror?.boot() ?? host.boot(), watch, findings),
       watch: (parts) => watch.attach(parts),
       onEnd: () => onEnd(seat),
@@ -237,7 +238,9 @@ export class Cluster {
     const addresses = first.map((each) => [each, this.#addressOf(each)] as const)
     const listen = this.#addressOf(name)
     if (!first.includes(name)) {
-      return { listen, join: addresses.map(([, address]) => address), joinTimeoutMs: JOIN_MS }
+      // Those of the beginning may be gone by then.
+      const others = NAMES.filter((each) => each !== name).map((each) => this.#addressOf(each))
+      return { listen, join: others, joinTimeoutMs: JOIN_MS }
     }
     return first.length > 1 ? { members: Object.fromEntries(addresses) } : { listen }
   }

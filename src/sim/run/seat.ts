@@ -3,7 +3,7 @@
  *
  * States: down -> opening -> up -> closing -> down, and down again from anywhere by a kill or a power cut. `spare` is
  * a machine that nobody has asked to become a member yet. `lost` is final: its disk was damaged beyond what this
- * version repairs, or it was removed from the cluster.
+ * version repairs, or it may not join any more.
  */
 import { InvariantError } from '../../base/assert.js'
 import { StoreError } from '../../base/errors.js'
@@ -25,6 +25,8 @@ export interface SeatSetup {
   readonly options: OpenOptions
   /** Not a member of the beginning. */
   readonly isSpare: boolean
+  /** Whether it is a member by now. */
+  readonly isAdded: () => boolean
   /** The environment of a new process. */
   boot(): Env
   readonly watch: (parts: MemberParts) => void
@@ -172,7 +174,8 @@ export class Seat {
     })
     store.on('rebuilt', () => this.#setup.onRebuilt())
     store.on('removed', () => {
-      if (life === this.#life) this.#leave('removed from the cluster')
+      // It goes on running, as long as the others may need its word that they can do without it.
+      if (life === this.#life) this.#setup.onNote('removed from the cluster')
     })
   }
 
@@ -189,6 +192,7 @@ export class Seat {
     this.#end('was not let in yet')
     this.host.kill()
     this.#state = 'spare'
+    if (this.#setup.isAdded()) this.#world.schedule(RESTART_MS, () => this.enlist())
   }
 
   /** It does not come back. */

@@ -10,6 +10,7 @@ import {
   type ClientEvent,
   FAILING_OPERATIONS,
   FAULT_CLASSES,
+  type FaultClass,
   type FaultEvent,
   type Knobs,
   type MembershipChange,
@@ -26,6 +27,8 @@ export interface ScheduleParts<A extends Action> {
   readonly durationMs: number
   readonly actions: Arbitrary<A>
   readonly knobs: Arbitrary<Knobs>
+  /** Classes of faults to draw; default all. Which of them happen is up to the knobs. */
+  readonly faults?: readonly FaultClass[]
 }
 
 /** So many of 100 events are done by clients. */
@@ -40,17 +43,24 @@ const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
   'addLearner',
   'demote',
 ]
+const WEIGHT = 2
+const WEIGHTS: Partial<Record<FaultClass, number>> = {
+  // Often there is nothing that it may damage.
+  rot: 4,
+  // Most changes need some that came before them.
+  membership: 5,
+}
 const SEED_MAX = 2 ** 31 - 1
 
 /** Schedules of `actions` by clients, with faults in between. `fc` is the module `fast-check`. */
 export function scheduleArbitrary<A extends Action>(
   fc: typeof FastCheck,
-  { maxEvents, durationMs, actions, knobs }: ScheduleParts<A>,
+  { maxEvents, durationMs, actions, knobs, faults = FAULT_CLASSES }: ScheduleParts<A>,
 ): Arbitrary<Schedule<A>> {
   return fc.record({
     seed: fc.noShrink(fc.nat(SEED_MAX)),
     knobs,
-    events: fc.array(eventArbitrary(fc, durationMs, actions), {
+    events: fc.array(eventArbitrary(fc, durationMs, actions, faults), {
       maxLength: maxEvents,
       size: 'max',
     }),
@@ -79,12 +89,16 @@ function eventArbitrary<A extends Action>(
   fc: typeof FastCheck,
   durationMs: number,
   actions: Arbitrary<A>,
+  faults: readonly FaultClass[],
 ): Arbitrary<ScheduleEvent<A>> {
   const step = fc.record({ id: fc.noShrink(fc.maxSafeNat()), atMs: fc.nat(durationMs) })
-  const what: Arbitrary<A | FaultEvent> = fc.oneof(
-    { weight: CLIENT_SHARE, arbitrary: actions },
-    { weight: 100 - CLIENT_SHARE, arbitrary: faultArbitrary(fc) },
-  )
+  const what: Arbitrary<A | FaultEvent> =
+    faults.length === 0
+      ? actions
+      : fc.oneof(
+          { weight: CLIENT_SHARE, arbitrary: actions },
+          { weight: 100 - CLIENT_SHARE, arbitrary: faultArbitrary(fc, faults) },
+        )
   return fc.tuple(step, what).map(([when, does]: [Step, A | FaultEvent]) => ({ ...when, ...does }))
 }
 
@@ -130,8 +144,20 @@ export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
   )
 }
 
-/** One fault, of any class. */
-export function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
+/** One fault, of the classes named; default any. */
+export function faultArbitrary(
+  fc: typeof FastCheck,
+  classes: readonly FaultClass[] = FAULT_CLASSES,
+): Arbitrary<FaultEvent> {
+  const all = Object.entries(faultArbitraries(fc)) as [FaultClass, Arbitrary<FaultEvent>][]
+  const wanted = all.filter(([name]) => classes.includes(name))
+  return fc.oneof(
+    ...wanted.map(([name, arbitrary]) => ({ weight: WEIGHTS[name] ?? WEIGHT, arbitrary })),
+  )
+}
+
+/** By class. The order counts: seeds give other schedules in another one. */
+function faultArbitraries(fc: typeof FastCheck): Record<FaultClass, Arbitrary<FaultEvent>> {
   const member = fc.nat(WHOEVER_LEADS + 3)
   const pair = { from: member, to: member }
   const mode = fc.constantFrom(
@@ -144,53 +170,51 @@ export function faultArbitrary(fc: typeof FastCheck): Arbitrary<FaultEvent> {
   const ms = fc.constantFrom(50, 800, 5000)
   const is = <T extends string>(type: T) => fc.constant(type)
   const stepMs = fc.integer({ min: -60_000, max: 60_000 })
-  const common = [
-    fc.record({ type: is('kill'), member, downMs }),
-    fc.record({ type: is('powerCut'), member, mode, downMs }),
-    fc.record({ type: is('blackout'), mode, downMs }),
-    fc.record({ type: is('close'), member, downMs }),
-    fc.record({ type: is('pause'), member, ms }),
-    fc.record({ type: is('isolate'), member, ms }),
-    fc.record({ type: is('partition'), side: fc.integer({ min: 1, max: 30 }), ms }),
-    fc.record({ type: is('oneWayCut'), ...pair, ms }),
-    fc.record({ type: is('clog'), ...pair, ms }),
-    fc.record({ type: is('break'), ...pair }),
-    fc.record({
+  return {
+    kill: fc.record({ type: is('kill'), member, downMs }),
+    powerCut: fc.record({ type: is('powerCut'), member, mode, downMs }),
+    blackout: fc.record({ type: is('blackout'), mode, downMs }),
+    close: fc.record({ type: is('close'), member, downMs }),
+    pause: fc.record({ type: is('pause'), member, ms }),
+    isolate: fc.record({ type: is('isolate'), member, ms }),
+    partition: fc.record({ type: is('partition'), side: fc.integer({ min: 1, max: 30 }), ms }),
+    oneWayCut: fc.record({ type: is('oneWayCut'), ...pair, ms }),
+    clog: fc.record({ type: is('clog'), ...pair, ms }),
+    break: fc.record({ type: is('break'), ...pair }),
+    slowDisk: fc.record({
       type: is('slowDisk'),
       member,
       factor: fc.constantFrom(10, 50, 300, 1000),
       ms,
       end: fc.oneof(fc.constant('recovers' as const), mode),
     }),
-    fc.record({ type: is('fullDisk'), member, freeBytes: fc.constantFrom(0, 5000, 60_000), ms }),
-    fc.record({
+    fullDisk: fc.record({
+      type: is('fullDisk'),
+      member,
+      freeBytes: fc.constantFrom(0, 5000, 60_000),
+      ms,
+    }),
+    diskError: fc.record({
       type: is('diskError'),
       member,
       operation: fc.constantFrom(...FAILING_OPERATIONS),
     }),
-    fc.record({ type: is('flushError'), member }),
-    fc.record({ type: is('clock'), member, stepMs }),
-    fc.record({ type: is('stateLoss'), member, downMs }),
-    fc.record({ type: is('transfer'), member, to: member }),
-  ]
-  const rot = fc.record({
-    type: is('rot'),
-    member,
-    at: fc.nat(1_000_000),
-    how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
-    found: fc.constantFrom('now' as const, 'later' as const),
-  })
-  const membership = fc.record({
-    type: is('membership'),
-    member,
-    change: fc.constantFrom(...MEMBERSHIP_CHANGES),
-    who: fc.nat(6),
-  })
-  return fc.oneof(
-    ...common.map((arbitrary) => ({ weight: 2, arbitrary: arbitrary as Arbitrary<FaultEvent> })),
-    // Often there is nothing that it may damage.
-    { weight: 4, arbitrary: rot },
-    // Most changes need some that came before them.
-    { weight: 5, arbitrary: membership },
-  )
+    flushError: fc.record({ type: is('flushError'), member }),
+    clock: fc.record({ type: is('clock'), member, stepMs }),
+    stateLoss: fc.record({ type: is('stateLoss'), member, downMs }),
+    transfer: fc.record({ type: is('transfer'), member, to: member }),
+    rot: fc.record({
+      type: is('rot'),
+      member,
+      at: fc.nat(1_000_000),
+      how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
+      found: fc.constantFrom('now' as const, 'later' as const),
+    }),
+    membership: fc.record({
+      type: is('membership'),
+      member,
+      change: fc.constantFrom(...MEMBERSHIP_CHANGES),
+      who: fc.nat(6),
+    }),
+  } as Record<FaultClass, Arbitrary<FaultEvent>>
 }
