@@ -1,4 +1,5 @@
 /** The process that the recovery benchmark measures: one member, with its load beside it. */
+import { randomFillSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { unreachable } from '../src/base/assert.js'
 import { hostMember } from '../src/cli/processes/host.js'
@@ -49,7 +50,6 @@ async function fill(
   store: Store,
   { from, count, valueBytes }: { from: number; count: number; valueBytes: number },
 ): Promise<void> {
-  const value = Buffer.alloc(valueBytes)
   const scattered = (i: number): number => Number((BigInt(i) * BigInt(SCATTER)) % BigInt(count))
   let next = 0
   const work = async (): Promise<void> => {
@@ -58,7 +58,8 @@ async function fill(
       next = Math.min(count, next + FILL_BATCH)
       const puts = Array.from({ length: next - first }, (_, i) => {
         const at = from + scattered(first + i)
-        value.writeDoubleLE(Math.sin(at), 0)
+        // LevelDB compresses: nothing to be gained from these.
+        const value = randomFillSync(Buffer.allocUnsafe(valueBytes))
         return { type: 'put' as const, key: `key:${String(at).padStart(12, '0')}`, value }
       })
       await store.batch(puts)

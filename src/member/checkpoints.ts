@@ -21,6 +21,8 @@ export interface CheckpointPorts {
   archived(index: LogIndex): Promise<LogIndex>
   /** Whether the disk is so full that nothing is kept for members that lack it: they are sent a snapshot. */
   isShort(): boolean
+  /** Whether there is no other member, so that the log is of use only to this one. */
+  isAlone(): boolean
   /** Whether the state is out of use: nothing may be concluded from it. */
   isBarred(): boolean
   /** The log begins after `index`. */
@@ -95,11 +97,21 @@ export class Checkpoints {
     }
     this.#policy.onDone({ bytes, index })
     const archived = await this.#ports.archived(index)
-    const kept = this.#ports.isShort() ? 0 : this.#options.keepLogBytes
-    const spared = this.#log.indexBefore(kept)
+    const spared = this.#log.indexBefore(this.#ports.isShort() ? 0 : this.#keptBytes())
     const wanted = Math.max(this.#retained, spared)
     await this.#compact(Math.min(index, archived, this.#ports.floor(), wanted))
     return index
+  }
+
+  /**
+   * A lone member could have a lost state again from a log that goes back to the first entry, and from no other; what
+   * it would keep for nothing would only be read at every start.
+   */
+  #keptBytes(): number {
+    const { keepLogBytes } = this.#options
+    if (!this.#ports.isAlone()) return keepLogBytes
+    const isWhole = this.#compacted === 0 && this.#log.indexBefore(keepLogBytes) === 0
+    return isWhole ? keepLogBytes : 0
   }
 
   async #compact(index: LogIndex): Promise<void> {

@@ -162,6 +162,7 @@ export class Member implements Backend {
       floor: () => this.#snapshots.floor,
       isBarred: () => this.#snapshots.lost !== undefined,
       isShort: () => this.#space.isLow,
+      isAlone: () => this.#roster.isSoleVoter && this.#roster.others.length === 0,
       archived: async (index) => this.#archive?.keep(log, index) ?? Number.POSITIVE_INFINITY,
       compacted: (index) => this.#driver.step({ type: 'compacted', index }),
     })

@@ -88,7 +88,8 @@ export interface StorageOptions {
   readonly checkpointMs: number
   /**
    * Log that is kept at most behind the last checkpoint for members that lack it; one that lacks more is sent a
-   * snapshot. A lone member keeps as much in any case: it is the only other copy of what changed last.
+   * snapshot. A lone member keeps its log while all of it is no more than this: it is the only other copy. It is
+   * read at every start.
    */
   readonly keepLogBytes: number
   /** With less free space no new writes are taken; with less than half of it nothing new is begun at all. */

@@ -102,7 +102,7 @@ const STORAGE: StorageOptions = {
   checkpointBytes: 64 * MIB,
   checkpointEntries: 500_000,
   checkpointMs: 300_000,
-  keepLogBytes: 256 * MIB,
+  keepLogBytes: 64 * MIB,
   minFreeBytes: 128 * MIB,
   compareMs: 5000,
   scrubBytesPerSecond: 2 * MIB,
