@@ -66,6 +66,8 @@ interface Maintenance {
 }
 
 const run = promisify(execFile)
+/** All that were started and not ended in good order. */
+const children = new Set<MemberChild<RecoveryOperations>>()
 
 /** Runs the benchmark and prints its tables. */
 export async function recovery(args: readonly string[]): Promise<void> {
@@ -90,6 +92,8 @@ export async function recovery(args: readonly string[]): Promise<void> {
     const result = { schema: 1, machine, plan, openings, maintenance }
     await writeFile(flags.json, `${JSON.stringify(result, null, 2)}\n`)
   } finally {
+    // After a failure they would go on writing into what is removed.
+    await Promise.all([...children].map((child) => child.kill()))
     await rm(root, { recursive: true, force: true })
   }
 }
@@ -142,9 +146,7 @@ async function measureMaintenance(root: string, keys: number): Promise<Maintenan
   const quiet = await child.call('beside', { action: { kind: 'nothing', ms: QUIET_MS } })
   const checkpoint = await child.call('beside', { action: { kind: 'checkpoint' } })
   const backup = await child.call('beside', { action: { kind: 'backup', dest: dest! } })
-  const newcomer = new MemberChild<RecoveryOperations>(
-    join(import.meta.dirname, 'recovery-process.js'),
-  )
+  const newcomer = startChild()
   const address = addressOf(portB)
   const member = { id: 'b', listen: address, join: [addressOf(portA)] }
   const opened = newcomer.open({ ...OPTIONS, ...SHORT_LOG, ...member, dir: join(root, 'newcomer') })
@@ -174,9 +176,15 @@ async function measureMaintenance(root: string, keys: number): Promise<Maintenan
   }
 }
 
-async function openChild(options: OpenOptions): Promise<MemberChild<RecoveryOperations>> {
+function startChild(): MemberChild<RecoveryOperations> {
   const script = join(import.meta.dirname, 'recovery-process.js')
   const child = new MemberChild<RecoveryOperations>(script)
+  children.add(child)
+  return child
+}
+
+async function openChild(options: OpenOptions): Promise<MemberChild<RecoveryOperations>> {
+  const child = startChild()
   await child.open(options)
   return child
 }
