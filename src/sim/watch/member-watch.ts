@@ -43,6 +43,8 @@ export class MemberWatch {
   #term: Term = 0
   #commitIndex: LogIndex = 0
   #applied: LogIndex = 0
+  /** The last entry of its log that changes the members; 0 when it has none, or one from before the last opening. */
+  #lastChange: LogIndex = 0
 
   constructor(cluster: ClusterWatch, onInput: InputListener) {
     this.#cluster = cluster
@@ -65,6 +67,7 @@ export class MemberWatch {
     this.#term = core.term
     this.#commitIndex = core.commitIndex
     this.#applied = machine.appliedIndex
+    this.#lastChange = 0
     this.#follow(0, core.commitIndex)
     this.#watchCore(core, machine)
     this.#watchMachine(machine)
@@ -233,9 +236,25 @@ export class MemberWatch {
       )
     }
     history.take(task)
+    if (first !== undefined && first.index <= this.#lastChange) this.#lastChange = 0
     for (const entry of task.entries) {
       this.#cluster.sees(entry, taken.at(entry.index)!, taken.at(entry.index - 1)!)
+      if (entry.kind !== 'normal') this.#changes(entry, core)
     }
+  }
+
+  /** R11: whoever leads begins no change of the members before it has applied the one before. */
+  #changes({ index, term }: Entry, core: RaftCore): void {
+    const before = this.#lastChange
+    this.#lastChange = index
+    if (core.role !== 'leader' || term !== core.term) return
+    const { appliedIndex } = core.status()
+    this.#findings.expect(
+      before <= appliedIndex,
+      'R11 one change at a time',
+      () =>
+        `the leader ${this.#node} changes members at ${index}, ${appliedIndex} is applied, not ${before}`,
+    )
   }
 
   /** R10: what leaves beside a write promises nothing. */
