@@ -22,12 +22,15 @@ const HELP = `npm run bench -- recovery [flags]
 
   --quick      small sizes, one opening each: whether it works, not what it does
   --opens N    how often each folder is opened (3)
+  --part P     only this: opening, or maintenance (checkpoint, snapshot, backup beside a load)
   --json FILE  write all figures there as well`
 
 const VALUE_BYTES = 128
 /** Written behind the last checkpoint before each kill -9: what has to be replayed. */
 const CHURN = 20_000
 const SNAPSHOT_VALUE_BYTES = 1024
+/** What may be measured alone. */
+const PARTS: readonly string[] = ['opening', 'maintenance']
 const QUIET_MS = 3000
 const OPTIONS = { valueEncoding: 'binary' } as const
 /** So that a newcomer gets a snapshot rather than the log. */
@@ -74,20 +77,30 @@ export async function recovery(args: readonly string[]): Promise<void> {
   const flags = parseFlags(args, {
     quick: { type: 'boolean', default: false },
     opens: { type: 'string', default: String(FULL.opens) },
+    part: { type: 'string' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return print(HELP)
+  const { part } = flags
+  if (part !== undefined && !PARTS.includes(part)) {
+    throw new RangeError(`--part is one of ${PARTS.join(', ')}`)
+  }
   const plan = flags.quick ? QUICK : { ...FULL, opens: wholeNumber('opens', flags.opens, 1) }
   const machine = thisMachine('recovery', args)
   print(describeMachine(machine))
   const root = await mkdtemp(join(tmpdir(), 'quorate-recovery-'))
   try {
     const openings: Opening[] = []
-    for (const keys of plan.keyCounts) openings.push(await measureOpening(root, keys, plan.opens))
-    print(`\n${describeOpenings(openings)}`)
-    const maintenance = await measureMaintenance(root, plan.snapshotKeys)
-    print(`\n${describeMaintenance(maintenance)}`)
+    if (part !== 'maintenance') {
+      for (const keys of plan.keyCounts) openings.push(await measureOpening(root, keys, plan.opens))
+      print(`\n${describeOpenings(openings)}`)
+    }
+    let maintenance: Maintenance | undefined
+    if (part !== 'opening') {
+      maintenance = await measureMaintenance(root, plan.snapshotKeys)
+      print(`\n${describeMaintenance(maintenance)}`)
+    }
     if (flags.json === undefined) return
     const result = { schema: 1, machine, plan, openings, maintenance }
     await writeFile(flags.json, `${JSON.stringify(result, null, 2)}\n`)
@@ -136,13 +149,14 @@ async function measureMaintenance(root: string, keys: number): Promise<Maintenan
   const [dir, dest, restored] = ['member', 'backup', 'restored'].map((name) => join(root, name))
   const [portA, portB] = await freePorts(2)
   const addressOf = (port: number | undefined): string => `127.0.0.1:${port}`
-  const child = await openChild({
-    ...{ ...OPTIONS, ...SHORT_LOG, dir: dir!, id: 'a', listen: addressOf(portA) },
-  })
-  await child.call('fill', { from: 0, count: keys, valueBytes: SNAPSHOT_VALUE_BYTES })
-  await child.call('checkpoint', undefined)
+  const options = { ...OPTIONS, ...SHORT_LOG, dir: dir!, id: 'a', listen: addressOf(portA) }
+  const filler = await openChild(options)
+  await filler.call('fill', { from: 0, count: keys, valueBytes: SNAPSHOT_VALUE_BYTES })
+  // Measured and copied while nobody changes the files: LevelDB compacts for a while after it was filled.
+  await filler.close()
   const size = await sizeOf(dir!)
   const copyMs = await timedCopy(dir!)
+  const child = await openChild(options)
   const quiet = await child.call('beside', { action: { kind: 'nothing', ms: QUIET_MS } })
   const checkpoint = await child.call('beside', { action: { kind: 'checkpoint' } })
   const backup = await child.call('beside', { action: { kind: 'backup', dest: dest! } })
