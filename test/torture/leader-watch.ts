@@ -1,4 +1,4 @@
-/** Watches from outside for how long a cluster whose majority is up has no leader. */
+/** Watches a cluster from outside: for how long it has no leader with a majority up, and how often a state was sent. */
 import type { ProcessCluster } from '../../src/cli/processes/process-cluster.js'
 import { pause } from '../../src/cli/processes/process-cluster.js'
 import type { MemberStatus } from '../../src/index.js'
@@ -15,6 +15,9 @@ export class LeaderWatch {
   #voters: readonly string[] = []
   #confIndex = -1
   #longestMs = 0
+  /** What each member said last, counted since the start of its process. */
+  readonly #installed = new Map<string, number>()
+  #snapshotsInstalled = 0
 
   constructor(cluster: ProcessCluster<TortureOperations>) {
     this.#cluster = cluster
@@ -24,6 +27,11 @@ export class LeaderWatch {
   /** The longest time without a leader while a majority of the voters ran. */
   get longestMs(): number {
     return this.#longestMs
+  }
+
+  /** Snapshots that were put into force by members and seen here before their process ended. */
+  get snapshotsInstalled(): number {
+    return this.#snapshotsInstalled
   }
 
   async stop(): Promise<void> {
@@ -61,11 +69,21 @@ export class LeaderWatch {
       this.#confIndex = confIndex
       this.#voters = members.filter(({ as }) => as === 'voter').map(({ id }) => id)
     }
+    this.#countSnapshots(statuses)
     const up = statuses.filter(({ id }) => this.#voters.includes(id)).length
     const hasLeader = statuses.some(({ role }) => role === 'leader')
     const now = performance.now()
     if (hasLeader || up <= this.#voters.length / 2) this.#leaderlessSince = undefined
     else this.#leaderlessSince ??= now
     this.#longestMs = Math.max(this.#longestMs, now - (this.#leaderlessSince ?? now))
+  }
+
+  #countSnapshots(statuses: readonly MemberStatus[]): void {
+    for (const { id, snapshots } of statuses) {
+      const before = this.#installed.get(id) ?? 0
+      this.#installed.set(id, snapshots.installed)
+      const isSameProcess = snapshots.installed >= before
+      this.#snapshotsInstalled += snapshots.installed - (isSameProcess ? before : 0)
+    }
   }
 }

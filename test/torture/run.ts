@@ -15,6 +15,7 @@ import { parseFlags, UsageError, wholeNumber } from '../../src/cli/command-line.
 import { EXIT_INTERRUPTED, untilInterrupted } from '../../src/cli/interrupt.js'
 import { ProcessCluster } from '../../src/cli/processes/process-cluster.js'
 import { count, milliseconds } from '../../src/cli/terminal.js'
+import type { OpenOptions } from '../../src/index.js'
 import { LeaderWatch } from './leader-watch.js'
 import { Ledger } from './ledger.js'
 import { MembershipChanges, planChanges } from './membership.js'
@@ -34,8 +35,12 @@ const HELP = `npm run torture -- [flags]
 
 const MEMBERS = ['a', 'b', 'c'] as const
 const VIOLATIONS_SHOWN = 20
-/** All of it: a new member gets the whole log, since nobody can send it a snapshot yet. */
-const KEPT_LOG_BYTES = 2 ** 40
+/** So little of the log is kept that newcomers need a snapshot. */
+const SHORT_LOG: NonNullable<OpenOptions['storage']> = {
+  segmentBytes: 1024 * 1024,
+  checkpointBytes: 2 * 1024 * 1024,
+  keepLogBytes: 1024 * 1024,
+}
 const LEADER_WITHIN_MS = 30_000
 const LEADERLESS_MS_MAX = 10_000
 
@@ -110,7 +115,10 @@ async function torture(
   await watch.stop()
   if (changes !== undefined) {
     const { done, failed } = changes.counts
-    say(`\n${done} changes of the members done, ${failed} refused or interrupted`)
+    say(
+      `\n${done} changes of the members done, ${failed} refused or interrupted; ` +
+        `${watch.snapshotsInstalled} snapshots installed`,
+    )
   }
   if (disks !== undefined) say(`\n${revived} members stopped by a full disk and started again`)
   say(`longest time without a leader while a majority was up: ${milliseconds(watch.longestMs)}`)
@@ -167,7 +175,8 @@ async function main(args: readonly string[]): Promise<number> {
     memberIds: MEMBERS,
     store: {
       valueEncoding: 'binary',
-      storage: settings.fillsDisks ? SMALL_STORAGE : { keepLogBytes: KEPT_LOG_BYTES },
+      ...(settings.fillsDisks && { storage: SMALL_STORAGE }),
+      ...(settings.changesMembers && { storage: SHORT_LOG }),
     },
   })
   let isKept = true
