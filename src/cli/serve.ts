@@ -88,8 +88,10 @@ async function nextEnd(store: Store): Promise<string | Error> {
     await once(process, signal)
     return signal
   })
-  const fatal = once(store, 'fatal').then(([error]) => error as Error)
-  const removed = once(store, 'removed').then(() => `${store.status().id} was removed`)
+  const fatal = new Promise<Error>((resolve) => store.once('fatal', resolve))
+  const removed = new Promise<string>((resolve) => {
+    store.once('removed', () => resolve(`${store.status().id} was removed`))
+  })
   return Promise.race([...signals, removed, fatal])
 }
 

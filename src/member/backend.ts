@@ -23,30 +23,50 @@ export interface StoredValue {
   readonly revision: LogIndex
 }
 
-/** Where a read was served: the log index that the served state had, and the term of the entry there. */
+/** What a read does at a member whose state is not as new as it asks (docs/consistency.md). */
+export type OnBehind = 'wait' | 'forward' | 'fail'
+
+/** A position in the log: the index, and the term of the entry there. */
 export interface ReadPosition {
   readonly index: LogIndex
   readonly term: Term
 }
 
-/** One read under way. Exactly one of `complete` and `fail` is called, once. */
-export interface PendingRead {
-  readonly keys: readonly Uint8Array[]
+/** Where a read was served; may be computed when looked at, so only on the turn on which it is handed over. */
+export interface Served extends ReadPosition {
+  /** The id of the member whose state it was. */
+  readonly servedBy: string
+  readonly role: Role
+  /** Every write acknowledged so many ms before is in the state, proven on that member's clock; undefined: unknown. */
+  readonly stalenessMs: number | undefined
+}
+
+/** Which state may serve a read. */
+export interface ReadDemand {
   readonly level: ReadLevel
-  /** The served state must hold at least this index: a session's position; 0 asks for nothing. */
+  /** The state holds at least this index: a session's position; 0 asks for nothing. */
   readonly minIndex: LogIndex
+  /** The term of the entry at `minIndex` as a token says; 0 when that is not known. */
+  readonly minTerm: Term
+  /** The state is proven to be at most so old; Infinity asks for nothing. */
+  readonly maxStalenessMs: number
+  readonly onBehind: OnBehind
   /** On the backend's clock. */
   readonly deadline: number
+}
+
+/** One read under way. Exactly one of `complete` and `fail` is called, once. */
+export interface PendingRead extends ReadDemand {
+  readonly keys: readonly Uint8Array[]
   /** True when the caller has given up (aborted): the backend forgets the read without a word. */
   readonly abandoned: boolean
   /** `values` stands in the order of `keys`. */
-  complete(values: readonly (StoredValue | undefined)[], position: ReadPosition): void
+  complete(values: readonly (StoredValue | undefined)[], served: Served): void
   fail(error: unknown): void
 }
 
-/** A read of a range, pinned to one position of the log; must be closed. */
+/** A run through a range of keys; must be closed. */
 export interface ScanCursor {
-  readonly position: ReadPosition
   /** The next entries, at least one unless the end is reached; stops near `maxEntries` or `maxBytes`. */
   next(
     maxEntries: number,
@@ -55,18 +75,73 @@ export interface ScanCursor {
   close(): Promise<void>
 }
 
-/** What a scan asks for. */
-export interface ScanRequest {
-  readonly range: KeyRange
-  readonly reverse: boolean
-  readonly level: ReadLevel
-  readonly minIndex: LogIndex
-  readonly deadline: number
+/** What a view asks for. */
+export interface ViewRequest extends ReadDemand {
+  /**
+   * `exact`: when `minIndex` is not applied yet, the view is cut at that index and not at a later one. Registered
+   * before `openView` returns. `newest`: any state that satisfies the demand.
+   */
+  readonly cut: 'newest' | 'exact'
   readonly signal: AbortSignal | undefined
 }
 
+/** One state, whatever is written meanwhile; must be closed. */
+export interface StateView {
+  readonly served: Served
+  /** In the order of `keys`. */
+  getMany(keys: readonly Uint8Array[]): Promise<readonly (StoredValue | undefined)[]>
+  /** Closed by its owner before the view is. */
+  cursor(range: KeyRange, reverse: boolean): ScanCursor
+  close(): Promise<void>
+}
+
 /** Which state a backup must hold at least. */
-export type BackupRequest = Pick<ScanRequest, 'level' | 'minIndex' | 'deadline' | 'signal'>
+export type BackupRequest = Pick<ReadDemand, 'level' | 'minIndex' | 'deadline'> & {
+  readonly signal: AbortSignal | undefined
+}
+
+/** One change of a watched key. */
+export interface Change {
+  readonly type: 'put' | 'del'
+  readonly key: Uint8Array
+  /** Undefined when it was deleted. */
+  readonly value: Uint8Array | undefined
+}
+
+/** What one entry of the log changed; never cut in two. */
+export interface EntryChanges extends ReadPosition {
+  readonly changes: readonly Change[]
+}
+
+/** The next changes of a watch. */
+export interface WatchBlock {
+  /** In the order of the log; empty when nothing in the range has changed. */
+  readonly entries: readonly EntryChanges[]
+  /** Everything up to here was looked at: where to go on from. */
+  readonly through: ReadPosition
+}
+
+/** What a watch asks for. */
+export interface WatchRequest {
+  readonly range: KeyRange
+  /** Changes of the entries after this one. */
+  readonly after: LogIndex
+  readonly signal: AbortSignal | undefined
+}
+
+/** Changes as they are applied; must be closed. Nothing is collected for it: it is a position in a bounded history. */
+export interface WatchCursor {
+  /**
+   * What came after the position, near `maxBytes`, as soon as there is something; a block without entries now and
+   * then, when nothing in the range has changed.
+   * @throws {StoreError} QUORATE_COMPACTED the history does not go back so far (any more)
+   */
+  next(maxBytes: number): Promise<WatchBlock>
+  close(): void
+}
+
+/** Where an entry has to be applied. */
+export type AppliedWhere = 'here' | 'all' | { readonly members: number }
 
 /** What became of a request sent through a link. */
 export interface LinkAnswer {
@@ -211,7 +286,18 @@ export interface Backend {
   /** Everything up to here is applied where this backend reads. */
   readonly appliedIndex: LogIndex
   read(read: PendingRead): void
-  scan(request: ScanRequest): Promise<ScanCursor>
+  openView(request: ViewRequest): Promise<StateView>
+  watch(request: WatchRequest): WatchCursor
+  /**
+   * Resolves when the committed entry at `index` is applied here, at all voters, or at so many of them.
+   * @throws {StoreError} QUORATE_ACK_TIMEOUT (outcome `committed`), QUORATE_ABORTED
+   */
+  awaitApplied(
+    index: LogIndex,
+    where: AppliedWhere,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void>
   /**
    * Asks the leader, wherever that is, about the members, or to change them.
    * @throws {StoreError} see store/members.ts

@@ -9,14 +9,15 @@ import type { RaftCore } from '../raft/core.js'
 import { NONE, type NodeId } from '../raft/types.js'
 import { FRAME_NEED, FRAME_STORED } from '../wire/integrity.js'
 import type { BackendEvents } from './backend.js'
+import { demand } from './demand.js'
 import { type DivergedRange, Divergence } from './divergence.js'
 import type { Driver } from './driver.js'
 import type { Generations } from './generations.js'
 import type { Peers } from './peers.js'
 import { ReadRepair } from './read-repair.js'
-import type { Reads } from './reads.js'
 import type { Roster } from './roster.js'
 import { Scrub } from './scrub.js'
+import type { Service } from './service.js'
 
 /** What integrity works with. */
 export interface IntegrityParts {
@@ -35,7 +36,7 @@ export interface IntegrityPorts {
   /** Undefined before the member listens. */
   peers(): Peers | undefined
   roster(): Roster
-  reads(): Reads
+  service(): Service
   /** Whether the state is in use: not after `rebuild`, until it was had again. */
   isSound(): boolean
   /** The state is not to be served any more, and has to be had again. */
@@ -141,7 +142,8 @@ export class Integrity {
         sources: () => this.#sources(),
         send: (to, kind, parts) => ports.peers()?.sendFrame(to, kind, parts) === true,
         reach: (minIndex, deadline) =>
-          ports.reads().reach({ level: 'eventual', minIndex, deadline, signal: undefined }),
+          ports.service().reach(demand('eventual', minIndex, deadline), undefined),
+        served: (position) => ports.service().served(position),
         own: (work) => driver.own(work),
         onRepaired: ({ key, from }) => {
           events.repaired(key, ports.roster().nameOf(from))

@@ -2,11 +2,19 @@
  * Serves reads from this member's applied state, at the moment at which Reads says that they may be. What is damaged
  * there goes to ReadRepair.
  */
+import type { KeyRange } from '../env/database.js'
 import type { MachineView } from '../machine/machine-view.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import { readStoredValue } from '../machine/stored-value.js'
 import type { LogIndex } from '../raft/types.js'
-import type { PendingRead, ReadPosition, ScanCursor, ScanRequest, StoredValue } from './backend.js'
+import type {
+  PendingRead,
+  ReadPosition,
+  ScanCursor,
+  Served,
+  StateView,
+  StoredValue,
+} from './backend.js'
 import { isCorruption, type ReadRepair } from './read-repair.js'
 
 /** Up to so many keys are read on this turn of the event loop; more are read off it, from a snapshot. */
@@ -14,28 +22,33 @@ const KEYS_READ_AT_ONCE = 16
 
 type ScanBlock = Awaited<ReturnType<ScanCursor['next']>>
 
+/** What a reader asks of its member. */
+export interface ReaderPorts {
+  repair(): ReadRepair
+  /** Takes charge of reads that go on after this turn; they never reject. */
+  own(work: Promise<void>): void
+  circumstances(): Omit<Served, keyof ReadPosition>
+}
+
 /** Reads one state machine. */
 export class LocalReader {
   readonly #machine: StateMachine
-  readonly #repair: ReadRepair
-  readonly #own: (work: Promise<void>) => void
+  readonly #ports: ReaderPorts
   /** Serves all reads while one batch is being written. */
   #batchView: MachineView | undefined
   /** The end of that batch. */
   #batchEnd: LogIndex = 0
 
-  /** `own` takes charge of reads that go on after this turn; they never reject. */
-  constructor(machine: StateMachine, repair: ReadRepair, own: (work: Promise<void>) => void) {
+  constructor(machine: StateMachine, ports: ReaderPorts) {
     this.#machine = machine
-    this.#repair = repair
-    this.#own = own
+    this.#ports = ports
   }
 
   /** Completes `read` from the present state. */
   serve(read: PendingRead): void {
     try {
       if (read.keys.length > KEYS_READ_AT_ONCE)
-        this.#own(this.#serveMany(this.#machine.view(), read))
+        this.#ports.own(this.#serveMany(this.#machine.view(), read))
       else this.#serveNow(read)
     } catch (error) {
       this.#refuse(read, error)
@@ -45,35 +58,58 @@ export class LocalReader {
   /** No batch is being written any more: the snapshot that stood in for the database can go. */
   onApplied(): void {
     if (this.#batchView === undefined) return
-    this.#own(this.#batchView.close())
+    this.#ports.own(this.#batchView.close())
     this.#batchView = undefined
   }
 
-  /** A cursor over the present state. */
-  scan(request: ScanRequest): ScanCursor {
+  /** The present state, kept until closed. */
+  view(): StateView {
     const view = this.#machine.view()
-    const cursor = view.scan(request.range, request.reverse)
     return {
-      position: positionOf(view),
+      served: this.served(positionOf(view)),
+      getMany: (keys) => this.#getMany(view, keys),
+      cursor: (range, reverse) => this.#cursor(view, range, reverse),
+      close: () => view.close(),
+    }
+  }
+
+  /** The circumstances of a read that is served from the state at `position`. */
+  served({ index, term }: ReadPosition): Served {
+    return { index, term, ...this.#ports.circumstances() }
+  }
+
+  #cursor(view: MachineView, range: KeyRange, reverse: boolean): ScanCursor {
+    const cursor = view.scan(range, reverse)
+    return {
       next: async (maxEntries, maxBytes) => {
         const entries = await this.#fetched(cursor.nextStored(maxEntries, maxBytes))
         return this.#decoded(view, entries)
       },
-      close: async () => {
-        await cursor.close()
-        await view.close()
-      },
+      close: () => cursor.close(),
+    }
+  }
+
+  async #getMany(
+    view: MachineView,
+    keys: readonly Uint8Array[],
+  ): Promise<readonly (StoredValue | undefined)[]> {
+    try {
+      return await view.getMany(keys)
+    } catch (error) {
+      if (isCorruption(error)) this.#ports.repair().noteUnreadable(error)
+      throw error
     }
   }
 
   #serveNow(read: PendingRead): void {
     const machine = this.#machine
     if (machine.visible.index === machine.appliedIndex) {
-      serveFrom(machine, { index: machine.appliedIndex, term: machine.appliedTerm }, read)
+      const position = { index: machine.appliedIndex, term: machine.appliedTerm }
+      serveFrom(machine, this.served(position), read)
     } else {
       // A batch is being written: whether the database shows it already, only a snapshot can tell.
       const view = this.#viewBesideBatch()
-      serveFrom(view, positionOf(view), read)
+      serveFrom(view, this.served(positionOf(view)), read)
     }
   }
 
@@ -91,7 +127,7 @@ export class LocalReader {
     try {
       return await entries
     } catch (error) {
-      if (isCorruption(error)) this.#repair.noteUnreadable(error)
+      if (isCorruption(error)) this.#ports.repair().noteUnreadable(error)
       throw error
     }
   }
@@ -106,7 +142,7 @@ export class LocalReader {
         block.push([key, readStoredValue(key, bytes)])
       } catch (error) {
         if (!isCorruption(error)) throw error
-        block.push([key, await this.#repair.scanned(view, key, bytes)])
+        block.push([key, await this.#ports.repair().scanned(view, key, bytes)])
       }
     }
     return block
@@ -122,11 +158,11 @@ export class LocalReader {
     } finally {
       await view.close()
     }
-    read.complete(values, positionOf(view))
+    read.complete(values, this.served(positionOf(view)))
   }
 
   #refuse(read: PendingRead, error: unknown): void {
-    if (isCorruption(error)) this.#repair.serve(read, error)
+    if (isCorruption(error)) this.#ports.repair().serve(read, error)
     else read.fail(error)
   }
 }
@@ -134,11 +170,11 @@ export class LocalReader {
 /** Reads on this turn of the event loop from a state that is exactly the one at `position`. */
 function serveFrom(
   state: { get(key: Uint8Array): StoredValue | undefined },
-  position: ReadPosition,
+  served: Served,
   read: PendingRead,
 ): void {
   const values = read.keys.map((key) => state.get(key))
-  read.complete(values, position)
+  read.complete(values, served)
 }
 
 function positionOf({ appliedIndex, appliedTerm }: MachineView): ReadPosition {

@@ -27,6 +27,7 @@ import { isAboutDamage } from '../wire/integrity.js'
 import type { MembershipAnswer, MembershipRequest } from '../wire/membership.js'
 import { Administration } from './administration.js'
 import type {
+  AppliedWhere,
   Backend,
   BackendEvents,
   BackupRequest,
@@ -34,23 +35,25 @@ import type {
   MemberStatus,
   PendingRead,
   RequestLink,
-  ScanCursor,
-  ScanRequest,
+  StateView,
+  ViewRequest,
+  WatchCursor,
+  WatchRequest,
 } from './backend.js'
 import { archiveOf, Backups } from './backups.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { Checkpoints } from './checkpoints.js'
+import { demand } from './demand.js'
 import { Driver } from './driver.js'
 import { FirstCampaign } from './first-campaign.js'
 import { FreeSpace } from './free-space.js'
 import { Integrity } from './integrity.js'
-import { LocalReader } from './local-reader.js'
 import type { Rebuilt } from './open-state.js'
 import { type MemberOptions, maxPieceBytes } from './options.js'
 import { Peers } from './peers.js'
-import { Reads } from './reads.js'
 import { reportStatus } from './report.js'
 import type { Roster } from './roster.js'
+import { Service } from './service.js'
 import { Snapshots } from './snapshots.js'
 import {
   closeStorage,
@@ -61,10 +64,10 @@ import {
   type Storage,
 } from './storage.js'
 import { Ticker } from './ticker.js'
-import { Writes } from './writes.js'
 
 /** The loop may stand still so long before the core is told that time cannot be trusted. */
 const STALL_MS = 500
+
 /** The parts of a member that a simulation watches. */
 export interface MemberParts {
   readonly core: RaftCore
@@ -84,9 +87,7 @@ export class Member implements Backend {
   readonly #core: RaftCore
   readonly #driver: Driver
   readonly #integrity: Integrity
-  readonly #reader: LocalReader
-  readonly #reads: Reads
-  readonly #writes: Writes
+  readonly #service: Service
   readonly #backups: Backups
   readonly #archive: LogArchive | undefined
   readonly #checkpoints: Checkpoints
@@ -97,12 +98,10 @@ export class Member implements Backend {
   readonly #firstCampaign: FirstCampaign
   #ticker: Ticker | undefined
   #peers: Peers | undefined
-  #role: Role = 'follower'
-  #leader: NodeId = NONE
-  #term: Term = 0
   #fatal: Error | undefined
   #closing: Promise<void> | undefined
   #isRemoved = false
+
   /**
    * Opens the data folder and starts to take part. Resolves when everything that is known to be committed
    * here is applied; it does not wait for a leader. A lone member leads within milliseconds.
@@ -151,11 +150,7 @@ export class Member implements Backend {
     machine.recoverWith(machineRecovery(env, storage))
     this.#space = this.#newSpace()
     this.#integrity = this.#newIntegrity()
-    this.#reader = new LocalReader(machine, this.#integrity.repair, (work) =>
-      this.#driver.own(work),
-    )
-    this.#reads = this.#newReads()
-    this.#writes = this.#newWrites()
+    this.#service = this.#newService()
     const { time, random } = env
     const policy = new CheckpointPolicy(time, random, options.storage, machine.checkpointIndex)
     this.#checkpoints = new Checkpoints(log, machine, options.storage, policy, {
@@ -187,7 +182,7 @@ export class Member implements Backend {
   }
 
   openLink(handlers: LinkHandlers): RequestLink {
-    const link = this.#writes.open(handlers)
+    const link = this.#service.openLink(handlers)
     const error = this.#ended()
     if (error !== undefined) handlers.end(error)
     return link
@@ -196,14 +191,31 @@ export class Member implements Backend {
   read(read: PendingRead): void {
     const error = this.#unreadable()
     if (error !== undefined) read.fail(error)
-    else if (this.#reads.add(read)) this.#driver.wake()
+    else this.#service.read(read)
   }
 
-  async scan(request: ScanRequest): Promise<ScanCursor> {
+  async openView(request: ViewRequest): Promise<StateView> {
     this.#refuseIfUnreadable()
-    await this.#reads.reach(request)
+    const view = await this.#service.openView(request)
+    const error = this.#unreadable()
+    if (error === undefined) return view
+    await view.close()
+    throw error
+  }
+
+  watch(request: WatchRequest): WatchCursor {
     this.#refuseIfUnreadable()
-    return this.#reader.scan(request)
+    return this.#service.watch(request)
+  }
+
+  async awaitApplied(
+    index: LogIndex,
+    where: AppliedWhere,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    this.#refuseIfEnded()
+    return this.#service.awaitApplied(index, where, deadline, signal)
   }
 
   async backup(
@@ -256,7 +268,7 @@ export class Member implements Backend {
     this.#administration.end(error)
     this.#ticker?.stop()
     await this.#peers?.close()
-    this.#reader.onApplied()
+    this.#service.close()
     this.#integrity.end()
     this.#snapshots.end()
     this.#space.end()
@@ -302,12 +314,8 @@ export class Member implements Backend {
   async #catchUp(): Promise<void> {
     const { hardState, lastIndex } = this.#storage.log.recovered
     try {
-      await this.#reads.reach({
-        level: 'eventual',
-        minIndex: Math.min(hardState.commit, lastIndex),
-        deadline: Number.POSITIVE_INFINITY,
-        signal: undefined,
-      })
+      const minIndex = Math.min(hardState.commit, lastIndex)
+      await this.#service.reach(demand('eventual', minIndex, Number.POSITIVE_INFINITY), undefined)
     } catch (error) {
       // A state that turned out damaged is had from the others, who have to be connected for that.
       if (this.#snapshots.lost === undefined) throw error
@@ -317,10 +325,10 @@ export class Member implements Backend {
   #startPeers(): Promise<Peers> {
     return Peers.start(this.#env, this.#storage.identity, this.#options, this.#roster, {
       message: (message) => this.#driver.step({ type: 'receive', message }),
-      request: (from, link, request) => this.#writes.onRequest(from, link, request),
-      answers: (answers) => this.#writes.onAnswers(answers),
+      request: (from, link, request) => this.#service.onRequest(from, link, request),
+      answers: (answers) => this.#service.onAnswers(answers),
       retained: (from, index) => {
-        if (from === this.#leader) this.#checkpoints.onRetained(index)
+        if (from === this.#service.leader) this.#checkpoints.onRetained(index)
       },
       space: (from, report) => this.#space.onReport(from, report),
       question: (from, id, request) => this.#administration.onQuestion(from, id, request),
@@ -349,14 +357,14 @@ export class Member implements Backend {
   #newDriver(): Driver {
     const { log, machine } = this.#storage
     return new Driver(this.#core, log, machine, this.#env.time, {
-      collect: () => this.#collect(),
+      collect: () => this.#service.collect(),
       send: (message) => {
         const isSent = this.#peers?.sendMessage(message) ?? false
         if (!isSent && message.type === 'append') {
           this.#driver.step({ type: 'unreachable', peer: message.to })
         }
       },
-      onReadIndex: (read) => this.#reads.onReadIndex(read.token, read.index),
+      onReadIndex: (read) => this.#service.onReadIndex(read.token, read.index),
       onProposed: (proposed) => this.#onProposed(proposed),
       onDropped: (dropped) => this.#onDropped(dropped),
       roomToApply: (bytes) => this.#space.roomToApply(bytes),
@@ -396,7 +404,7 @@ export class Member implements Backend {
       peers: () => this.#peers,
       installed: (index) => this.#checkpoints.onInstalled(index),
       handOver: () => this.#administration.handOver(),
-      stateLost: (why) => this.#reads.end(stateLost(why)),
+      stateLost: (why) => this.#service.onStateLost(stateLost(why)),
       rebuilt: (rebuilt) => {
         this.#integrity.onReplaced()
         this.#events.rebuilt(rebuilt)
@@ -419,31 +427,27 @@ export class Member implements Backend {
       {
         peers: () => this.#peers,
         roster: () => this.#roster,
-        reads: () => this.#reads,
+        service: () => this.#service,
         isSound: () => this.#snapshots.lost === undefined,
         rebuild: (why) => this.#snapshots.rebuild(why, 'read'),
       },
     )
   }
 
-  #newReads(): Reads {
-    const { machine } = this.#storage
-    const hasLeader = () => this.#leader !== NONE
-    return new Reads(
-      this.#env.time,
+  #newService(): Service {
+    return new Service(
       {
-        get appliedIndex() {
-          // Reads wait while the database is being opened again.
-          return machine.isOpen ? machine.appliedIndex : -1
-        },
-        get hasLeader() {
-          return hasLeader()
-        },
-        wake: () => this.#driver.wake(),
-        requestReadIndex: (token) => this.#driver.step({ type: 'readIndex', token }),
-        serve: (read) => this.#reader.serve(read),
+        env: this.#env,
+        options: this.#options,
+        storage: this.#storage,
+        driver: this.#driver,
       },
-      this.#options.limits.maxPendingReads,
+      {
+        peers: () => this.#peers,
+        roster: () => this.#roster,
+        repair: () => this.#integrity.repair,
+        refusal: () => this.#space.refusal,
+      },
     )
   }
 
@@ -455,7 +459,8 @@ export class Member implements Backend {
       machine,
       clusterId: identity.clusterId,
       maxPieceBytes: maxPieceBytes(this.#options.limits),
-      reach: (request) => this.#reads.reach(request),
+      reach: ({ level, minIndex, deadline, signal }) =>
+        this.#service.reach(demand(level, minIndex, deadline), signal),
     })
   }
 
@@ -472,7 +477,7 @@ export class Member implements Backend {
       },
       {
         peers: () => this.#peers,
-        isReady: () => this.#isReady,
+        isReady: () => this.#service.isReady,
         confirm: (deadline) => this.#confirm(deadline),
         isLow: (node) => this.#space.isLowAt(node),
       },
@@ -481,54 +486,22 @@ export class Member implements Backend {
 
   async #confirm(deadline: number): Promise<void> {
     this.#refuseIfEnded()
-    await this.#reads.reach({ level: 'strong', minIndex: 0, deadline, signal: undefined })
-  }
-
-  /** Whether a leader is known and can be reached. */
-  get #isReady(): boolean {
-    if (this.#leader === NONE) return false
-    return this.#role === 'leader' || this.#peers?.isUp(this.#leader) === true
-  }
-
-  #newWrites(): Writes {
-    return new Writes(
-      this.#storage.identity.nodeId,
-      this.#options.limits,
-      this.#driver,
-      {
-        isLeading: () => this.#role === 'leader',
-        isReady: () => this.#isReady,
-        refusal: () => this.#space.refusal,
-        sendRequest: (link, request) =>
-          this.#leader !== NONE && this.#peers?.sendRequest(this.#leader, link, request) === true,
-        sendAnswers: (node, answers) => this.#peers?.sendAnswers(node, answers),
-      },
-      this.#env.random.u32('link'),
-    )
-  }
-
-  /** Runs before effects are taken: what this turn collected goes to the core as one entry and one round. */
-  #collect(): void {
-    this.#writes.flush()
-    this.#reads.flush()
+    await this.#service.reach(demand('strong', 0, deadline), undefined)
   }
 
   #onProposed(proposed: Proposed): void {
     if (proposed.token < 0) this.#administration.onProposed(proposed)
-    else this.#writes.onProposed(proposed)
+    else this.#service.onProposed(proposed)
   }
 
-  /** Tokens of configuration changes are negative; of the others those of reads are odd, those of requests even. */
+  /** Tokens of configuration changes are negative. */
   #onDropped(dropped: Dropped): void {
     if (dropped.token < 0) this.#administration.onDropped(dropped)
-    else if (dropped.token % 2 === 1) this.#reads.onDropped(dropped.token)
-    else this.#writes.onDropped(dropped)
+    else this.#service.onDropped(dropped)
   }
 
   #onApplied(applied: readonly AppliedEntry[]): void {
-    this.#reader.onApplied()
-    this.#writes.onApplied(applied)
-    this.#reads.onApplied()
+    this.#service.onApplied(applied)
     this.#integrity.onApplied()
     this.#administration.onApplied(applied)
     this.#noticeRemoval()
@@ -536,8 +509,7 @@ export class Member implements Backend {
 
   /** The state is that of a snapshot now: reads wait for no more than before, and others may be members. */
   #onInstalled(configuration: Configuration): void {
-    this.#reader.onApplied()
-    this.#reads.onApplied()
+    this.#service.onInstalled()
     this.#integrity.onReplaced()
     this.#administration.onInstalled(configuration)
     this.#noticeRemoval()
@@ -547,37 +519,29 @@ export class Member implements Backend {
   #noticeRemoval(): void {
     if (this.#isRemoved || this.#roster.standing !== 'removed') return
     this.#isRemoved = true
-    const error = this.#ended()
-    this.#writes.end(error)
-    this.#reads.end(error)
+    this.#service.end(this.#ended())
     this.#events.removed()
   }
 
   #onPeerUp(node: NodeId): void {
-    if (node === this.#leader) this.#onNewWay()
+    if (node === this.#service.leader) this.#onNewWay()
     this.#snapshots.onPeerUp(node)
     this.#firstCampaign.onPeerUp((other) => this.#peers?.isUp(other) === true)
   }
 
   /** The way to the leader is new: what is unanswered goes there again. */
   #onNewWay(): void {
-    this.#writes.onNewWay()
+    this.#service.onNewWay()
     this.#administration.onNewWay()
   }
 
   #onSoft(role: Role, leader: NodeId, term: Term): void {
-    const isNew = leader !== this.#leader || (leader !== NONE && term !== this.#term)
-    const lostLeadership = this.#role === 'leader' && (role !== 'leader' || term !== this.#term)
-    this.#role = role
-    this.#leader = leader
-    this.#term = term
-    if (lostLeadership) this.#writes.onLeadershipLost()
+    const isNew = this.#service.onSoft(role, leader, term)
     this.#administration.onSoft()
     this.#snapshots.onSoft()
     if (!isNew) return
     if (leader !== NONE) {
       this.#firstCampaign.end()
-      this.#reads.onLeaderChange()
       this.#onNewWay()
     }
     this.#events.leader(this.#roster.nameOf(leader), term)
@@ -585,9 +549,8 @@ export class Member implements Backend {
 
   #tick(now: number, peers: Peers): void {
     this.#driver.step({ type: 'tick' })
-    this.#reads.tick(now)
     this.#integrity.tick(now)
-    this.#writes.tick(now)
+    this.#service.tick(now)
     this.#administration.tick(now, peers)
     this.#backups.tick(now)
     this.#snapshots.tick(now)
@@ -641,8 +604,7 @@ export class Member implements Backend {
   }
 
   #endCalls(error: unknown): void {
-    this.#writes.end(error)
-    this.#reads.end(error)
+    this.#service.end(error)
     this.#administration.endQuestions(error)
   }
 }

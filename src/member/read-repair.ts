@@ -24,7 +24,7 @@ import {
   FRAME_STORED,
   type Stored,
 } from '../wire/integrity.js'
-import type { PendingRead } from './backend.js'
+import type { PendingRead, ReadPosition, Served } from './backend.js'
 
 /** Reads and scans under repair at once; more fail with what was found. */
 const REPAIRS_MAX = 256
@@ -60,6 +60,8 @@ export interface RepairPorts {
   send(to: NodeId, kind: number, parts: readonly Uint8Array[]): boolean
   /** Resolves when `index` is applied. */
   reach(index: LogIndex, deadline: number): Promise<void>
+  /** The circumstances of a read that is served from this member's state at `position`. */
+  served(position: ReadPosition): Served
   /** Takes charge of work that goes on after this turn and never rejects. */
   own(work: Promise<void>): void
   onRepaired(repaired: Repaired): void
@@ -187,7 +189,10 @@ export class ReadRepair {
         if (value instanceof ChangedSince) return value
         values.push(value)
       }
-      read.complete(values, { index: view.appliedIndex, term: view.appliedTerm })
+      read.complete(
+        values,
+        this.#ports.served({ index: view.appliedIndex, term: view.appliedTerm }),
+      )
       return undefined
     } finally {
       await view.close()

@@ -8,7 +8,7 @@
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { LogIndex } from '../raft/types.js'
-import type { PendingRead, ScanRequest } from './backend.js'
+import type { PendingRead, ReadDemand } from './backend.js'
 
 /** ReadIndex rounds under way at once; reads that come meanwhile share the next one. */
 const ROUNDS_MAX = 4
@@ -82,14 +82,17 @@ export class Reads {
     return false
   }
 
-  /** Resolves on the turn on which the applied state is as new as `request` asks. */
-  reach(request: Omit<ScanRequest, 'range' | 'reverse'>): Promise<void> {
-    const { level, minIndex, deadline, signal } = request
+  /** Resolves on the turn on which the applied state is as new as `demand` asks. */
+  reach(demand: ReadDemand, signal: AbortSignal | undefined): Promise<void> {
+    const { level, minIndex, minTerm, maxStalenessMs, onBehind, deadline } = demand
     return new Promise((resolve, reject) => {
       const isFlushWanted = this.add({
         keys: [],
         level,
         minIndex,
+        minTerm,
+        maxStalenessMs,
+        onBehind,
         deadline,
         get abandoned() {
           return signal?.aborted === true

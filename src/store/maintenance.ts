@@ -13,7 +13,7 @@ import {
 import { abortedBy } from '../snapshot/image.js'
 import type { ChunkReader } from '../snapshot/image-records.js'
 import { ArchivedLog } from '../snapshot/log-archive.js'
-import type { CallOptions } from './access.js'
+import type { CallOptions } from './call-options.js'
 import {
   READ_LEVELS,
   refuseUnknown,

@@ -12,16 +12,8 @@ import type { SpaceStatus } from '../member/free-space.js'
 import { Member, type MemberParts } from '../member/member.js'
 import type { Rebuilt } from '../member/open-state.js'
 import type { BackupResult } from '../snapshot/backup.js'
-import {
-  Access,
-  type BatchOperation,
-  type CallOptions,
-  type ReadOptions,
-  type ScanOptions,
-  type ValueWithMeta,
-  type WriteOptions,
-} from './access.js'
-import type { Key } from './encoding.js'
+import type { ReadSpec } from './call-options.js'
+import { Handle } from './handle.js'
 import {
   type BackupOptions,
   backup,
@@ -39,9 +31,12 @@ import {
   resolveSettings,
   type StoreSettings,
 } from './open-options.js'
+import { Reader } from './reader.js'
 import { Session } from './session.js'
+import { SessionState } from './session-state.js'
 import { decodeToken } from './token.js'
-import { WritePipeline, type WriteResult } from './write-pipeline.js'
+import { WritePipeline } from './write-pipeline.js'
+import { Writer } from './writer.js'
 
 /** What a Store emits. */
 export interface StoreEvents {
@@ -71,7 +66,9 @@ export interface StoreEvents {
 const RESTORE_MEMORY = { writeBufferBytes: 16 * 1024 * 1024, cacheBytes: 1024 * 1024 }
 
 /** Makes a Store over an open backend; set by the class, whose constructor is private. */
-let construct: (backend: Backend, settings: StoreSettings) => Store
+let construct: (backend: Backend, settings: StoreSettings, emitter: StoreEmitter) => Store
+
+type StoreEmitter = EventEmitter<StoreEvents>
 
 /**
  * An ordered key-value store. Open one with `Store.open`, close it with `close` (or `await using`).
@@ -79,24 +76,25 @@ let construct: (backend: Backend, settings: StoreSettings) => Store
  * Misuse (an unknown option, a key that is too long) is a TypeError or RangeError thrown at the call, before
  * anything is sent; everything else is a StoreError with a stable `code` and, for writes, an `outcome`.
  */
-export class Store extends EventEmitter<StoreEvents> {
+export class Store extends Handle {
   readonly #backend: Backend
   readonly #settings: StoreSettings
   readonly #pipeline: WritePipeline
-  readonly #access: Access
+  readonly #emitter: StoreEmitter
   /** The members of the cluster: see who they are, add, remove, hand over leadership. */
   readonly members: Members
 
   static {
-    construct = (backend, settings) => new Store(backend, settings)
+    construct = (backend, settings, emitter) => new Store(backend, settings, emitter)
   }
 
-  private constructor(backend: Backend, settings: StoreSettings) {
-    super()
+  private constructor(backend: Backend, settings: StoreSettings, emitter: StoreEmitter) {
+    const pipeline = new WritePipeline(backend, settings)
+    super(readerOf(backend, settings, undefined), writerOf(backend, pipeline, settings, undefined))
     this.#backend = backend
     this.#settings = settings
-    this.#pipeline = new WritePipeline(backend, settings)
-    this.#access = new Access(backend, this.#pipeline, settings, settings.consistency, undefined)
+    this.#pipeline = pipeline
+    this.#emitter = emitter
     this.members = new Members(backend)
   }
 
@@ -123,80 +121,39 @@ export class Store extends EventEmitter<StoreEvents> {
   }
 
   /**
-   * Sets `key` to `value`. Costs one replication round: an fsync on a majority, one round trip from the leader
-   * and one more from another member; writes of one turn of the event loop share it.
-   *
-   * @param key 1 to 65,536 bytes; text is stored as UTF-8. Copied before the call returns, like the value.
-   * @param value encoded by `valueEncoding`, at most `limits.maxValueBytes`; not undefined.
-   * @returns the log index at which it was applied, and a session token for it.
-   * @throws {StoreError} QUORATE_NO_LEADER nothing was sent (outcome `none`); QUORATE_TIMEOUT (outcome
-   *   `unknown` once it was sent); QUORATE_OVERLOADED; QUORATE_NO_SPACE disks are nearly full (see
-   *   `storage.minFreeBytes`); QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED;
-   *   QUORATE_SESSION_EXPIRED. A write with the outcome `unknown` may still happen, but at most once.
-   */
-  put(key: Key, value: unknown, options?: WriteOptions): Promise<WriteResult> {
-    return this.#access.put(key, value, options)
-  }
-
-  /** Removes `key`; removing an absent key succeeds. Cost, result and errors as for `put`. */
-  del(key: Key, options?: CallOptions): Promise<WriteResult> {
-    return this.#access.del(key, options)
-  }
-
-  /**
-   * Applies all `operations` atomically and in order: no reader and no crash sees a part. Cost, result and
-   * errors as for `put`.
-   */
-  batch(operations: readonly BatchOperation[], options?: WriteOptions): Promise<WriteResult> {
-    return this.#access.batch(operations, options)
-  }
-
-  /**
-   * Reads `key`; undefined when there is no value.
-   *
-   * `strong` (the default) is linearizable and costs one round trip to a majority, shared by all reads of a
-   * turn, and one more to the leader from other members. `session` and `eventual` read this member's applied
-   * state: no round trip, and from a Store (which has no position of its own) they are the same.
-   *
-   * @throws {StoreError} QUORATE_NO_LEADER; QUORATE_TIMEOUT; QUORATE_OVERLOADED; QUORATE_ABORTED;
-   *   QUORATE_NOT_OPEN; QUORATE_STOPPED; QUORATE_CORRUPTION the stored bytes fail their checksum and are not
-   *   returned.
-   */
-  get<T = unknown>(key: Key, options?: ReadOptions): Promise<T | undefined> {
-    return this.#access.get<T>(key, options)
-  }
-
-  /** Reads `key` like `get`, and says at which index it was changed last and which state served it. */
-  getWithMeta<T = unknown>(key: Key, options?: ReadOptions): Promise<ValueWithMeta<T>> {
-    return this.#access.getWithMeta<T>(key, options)
-  }
-
-  /** Reads all `keys` from one state, in their order. Cost and errors as for one `get`. */
-  getMany<T = unknown>(keys: readonly Key[], options?: ReadOptions): Promise<(T | undefined)[]> {
-    return this.#access.getMany<T>(keys, options)
-  }
-
-  /**
-   * Iterates over a range of keys in the order of their bytes, all from the one state in which it was begun.
-   * Memory stays bounded: entries are fetched in blocks as they are consumed. Breaking out of the loop frees
-   * the state. Cost of beginning and errors as for `get`.
-   */
-  scan<T = unknown, K extends string | Uint8Array = string>(
-    options?: ScanOptions,
-  ): AsyncIterableIterator<[key: K, value: T]> {
-    return this.#access.scan<K, T>(options)
-  }
-
-  /**
    * Begins a session, or with `token` continues one that began elsewhere. Costs nothing.
    * @throws {StoreError} QUORATE_BAD_TOKEN malformed, or of another cluster.
    */
   session(token?: string): Session {
+    const { clusterId } = this.#backend
     const position =
-      token === undefined
-        ? { index: 0, term: 0 }
-        : decodeToken(this.#backend.clusterId, requireToken(token))
-    return new Session(this.#backend, this.#pipeline, this.#settings, position)
+      token === undefined ? { index: 0, term: 0 } : decodeToken(clusterId, requireToken(token))
+    const state = new SessionState(position)
+    const settings: StoreSettings = { ...this.#settings, consistency: 'session' }
+    return new Session(
+      readerOf(this.#backend, settings, state),
+      writerOf(this.#backend, this.#pipeline, settings, state),
+      clusterId,
+      state,
+    )
+  }
+
+  /** Calls `listener` at each such event (see StoreEvents). Its errors are the process's, as with any EventEmitter. */
+  on<Name extends keyof StoreEvents>(name: Name, listener: Listener<Name>): this {
+    this.#emitter.on(name, listener as never)
+    return this
+  }
+
+  /** Calls `listener` at the next such event only. */
+  once<Name extends keyof StoreEvents>(name: Name, listener: Listener<Name>): this {
+    this.#emitter.once(name, listener as never)
+    return this
+  }
+
+  /** Calls `listener` no more. */
+  off<Name extends keyof StoreEvents>(name: Name, listener: Listener<Name>): this {
+    this.#emitter.off(name, listener as never)
+    return this
   }
 
   /**
@@ -272,36 +229,68 @@ export function openStore(
   return openOver(env, options, resolveSettings(options), watch)
 }
 
+/** What is called at an event. */
+export type Listener<Name extends keyof StoreEvents> = (...args: StoreEvents[Name]) => void
+
 async function openOver(
   env: Env,
   options: OpenOptions,
   settings: StoreSettings,
   watch: ((parts: MemberParts) => void) | undefined,
 ): Promise<Store> {
+  const emitter: StoreEmitter = new EventEmitter()
   let store: Store | undefined
   let isRemoved = false
   const pending: Rebuilt[] = []
   const events: BackendEvents = {
-    leader: (leader, term) => store?.emit('leader', { leader, term }),
+    leader: (leader, term) => emitter.emit('leader', { leader, term }),
     removed: () => {
       isRemoved = true
-      store?.emit('removed')
+      emitter.emit('removed')
     },
     rebuilt: (rebuilt) => {
       if (store === undefined) pending.push(rebuilt)
-      else store.emit('rebuilt', rebuilt)
+      else emitter.emit('rebuilt', rebuilt)
     },
-    diverged: (after, at) => store?.emit('diverged', { after, at }),
-    repaired: (key, from) => store?.emit('repaired', { key, from }),
-    space: (status) => store?.emit('space', status),
-    fatal: (error) => store?.emit('fatal', error),
+    diverged: (after, at) => emitter.emit('diverged', { after, at }),
+    repaired: (key, from) => emitter.emit('repaired', { key, from }),
+    space: (status) => emitter.emit('space', status),
+    fatal: (error) => emitter.emit('fatal', error),
   }
   const member = await Member.open(env, resolveMemberOptions(options), events, watch)
-  store = construct(member, settings)
+  store = construct(member, settings, emitter)
   // Known from the beginning; whoever opens it has to be there to hear of it.
-  if (isRemoved) env.time.soon(() => store?.emit('removed'))
-  for (const rebuilt of pending) env.time.soon(() => store?.emit('rebuilt', rebuilt))
+  if (isRemoved) env.time.soon(() => emitter.emit('removed'))
+  for (const rebuilt of pending) env.time.soon(() => emitter.emit('rebuilt', rebuilt))
   return store
+}
+
+function readerOf(
+  backend: Backend,
+  settings: StoreSettings,
+  session: SessionState | undefined,
+): Reader {
+  const { consistency: level, valueEncoding, keyEncoding, timeoutMs } = settings
+  const defaults: ReadSpec = {
+    level,
+    maxStalenessMs: Number.POSITIVE_INFINITY,
+    onBehind: 'wait',
+    valueEncoding,
+    timeoutMs,
+    signal: undefined,
+  }
+  return new Reader(backend, defaults, keyEncoding, session)
+}
+
+function writerOf(
+  backend: Backend,
+  pipeline: WritePipeline,
+  settings: StoreSettings,
+  session: SessionState | undefined,
+): Writer {
+  const { valueEncoding, timeoutMs, maxValueBytes } = settings
+  const defaults = { valueEncoding, timeoutMs, signal: undefined }
+  return new Writer(backend, pipeline, defaults, maxValueBytes, session)
 }
 
 function requireToken(token: unknown): string {

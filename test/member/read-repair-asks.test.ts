@@ -5,6 +5,7 @@ import { StoreError } from '../../src/base/errors.js'
 import type { Database, Databases } from '../../src/env/database.js'
 import type { StateMachine } from '../../src/machine/state-machine.js'
 import type { PendingRead, ReadPosition, StoredValue } from '../../src/member/backend.js'
+import { demand } from '../../src/member/demand.js'
 import { ReadRepair, type Repaired } from '../../src/member/read-repair.js'
 import { SimDatabases } from '../../src/sim/sim-database.js'
 import { SimTime } from '../../src/sim/sim-time.js'
@@ -74,6 +75,12 @@ class Member {
             await new Promise<void>((resolve) => world.schedule(1, resolve))
           }
         },
+        served: (position) => ({
+          ...position,
+          servedBy: `${node}`,
+          role: 'follower',
+          stalenessMs: undefined,
+        }),
         own: () => {},
         onRepaired: (repaired) => this.repaired.push(repaired),
         onUnreadable: (error) => this.unreadable.push(error),
@@ -118,11 +125,9 @@ function read(member: Member, key: Buffer, deadline = 60_000): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const pending: PendingRead = {
       keys: [key],
-      level: 'eventual',
-      minIndex: 0,
-      deadline,
+      ...demand('eventual', 0, deadline),
       abandoned: false,
-      complete: (values, position) => resolve({ values, position }),
+      complete: (values, { index, term }) => resolve({ values, position: { index, term } }),
       fail: reject,
     }
     member.repair.serve(pending, new StoreError('QUORATE_CORRUPTION', 'as it was found'))

@@ -1,6 +1,6 @@
 /** Histories by name: record one while calls are made, keep it as text, read it again. */
 import { StoreError } from '../../base/errors.js'
-import type { ReadOptions, WriteOptions } from '../../store/access.js'
+import type { ReadOptions, WriteOptions } from '../../store/call-options.js'
 import type { Session } from '../../store/session.js'
 import type { Store } from '../../store/store.js'
 import { type Caller, type Operation, pairCalls, type Result, type Value } from '../history.js'

@@ -1,0 +1,183 @@
+/** The options of calls: checked at the call, and put together with the defaults of whoever is asked. */
+import type { OnBehind, ReadLevel } from '../member/backend.js'
+import type { Key, KeyEncoding, ValueEncoding } from './encoding.js'
+import { KEY_ENCODINGS, VALUE_ENCODINGS } from './encoding.js'
+import { READ_LEVELS, refuseUnknown, requireOneOf, requireTimeout } from './open-options.js'
+
+/** What every waiting call takes. */
+export interface CallOptions {
+  /** Milliseconds until the call fails with QUORATE_TIMEOUT or the like; above 0. Default: the Store's. */
+  readonly timeoutMs?: number
+  /** Aborts the call with QUORATE_ABORTED; a write that was sent may happen all the same. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of a write. */
+export interface WriteOptions extends CallOptions {
+  readonly valueEncoding?: ValueEncoding
+}
+
+/** Options of a read. */
+export interface ReadOptions extends CallOptions {
+  /** Default: the Store's, view's or session's level. */
+  readonly consistency?: ReadLevel
+  /**
+   * For `session` and `eventual`: every write acknowledged so many milliseconds before the read is seen, proven on
+   * the serving member's own clock; above 0. Default: no bound.
+   */
+  readonly maxStalenessMs?: number
+  /**
+   * What to do where the state is not as new as the session or `maxStalenessMs` asks: `wait` for it, and after half
+   * of the time ask the leader (the default); `forward` to the leader at once; `fail` at once, with
+   * QUORATE_BEHIND_TOKEN or QUORATE_TOO_STALE.
+   */
+  readonly onBehind?: OnBehind
+  readonly valueEncoding?: ValueEncoding
+}
+
+/** A range of keys; everything where no bound is given. */
+export interface KeyBounds {
+  readonly gt?: Key
+  readonly gte?: Key
+  readonly lt?: Key
+  readonly lte?: Key
+}
+
+/** Options of a scan: a range of keys and how to run through it. */
+export interface ScanOptions extends ReadOptions, KeyBounds {
+  /** From the last key to the first. */
+  readonly reverse?: boolean
+  /** At most so many entries; default all. */
+  readonly limit?: number
+  readonly keyEncoding?: KeyEncoding
+}
+
+const CALL_OPTIONS: readonly string[] = ['timeoutMs', 'signal']
+const WRITE_OPTIONS: readonly string[] = [...CALL_OPTIONS, 'valueEncoding']
+/** The options of a read by name. */
+export const READ_OPTIONS: readonly string[] = [
+  ...CALL_OPTIONS,
+  'consistency',
+  'maxStalenessMs',
+  'onBehind',
+  'valueEncoding',
+]
+/** The bounds of a range by name. */
+export const RANGE_OPTIONS = ['gt', 'gte', 'lt', 'lte'] as const
+const SCAN_OPTIONS: readonly string[] = [
+  ...READ_OPTIONS,
+  ...RANGE_OPTIONS,
+  'reverse',
+  'limit',
+  'keyEncoding',
+]
+const ON_BEHIND: readonly OnBehind[] = ['wait', 'forward', 'fail']
+
+/** The options of a read, complete; built once per call, or once for all calls that have none. */
+export interface ReadSpec {
+  readonly level: ReadLevel
+  /** Infinity: no bound. */
+  readonly maxStalenessMs: number
+  readonly onBehind: OnBehind
+  readonly valueEncoding: ValueEncoding
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** The options of a scan beside those of its reads, complete. */
+export interface ScanSpec {
+  readonly limit: number
+  readonly order: 'forward' | 'reverse'
+  readonly keyEncoding: KeyEncoding
+}
+
+/** The options of a write, complete. */
+export interface WriteSpec {
+  readonly valueEncoding: ValueEncoding
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** @throws {TypeError | RangeError} */
+export function resolveRead(options: ReadOptions | undefined, defaults: ReadSpec): ReadSpec {
+  if (options === undefined) return defaults
+  refuseUnknown('the read', options, READ_OPTIONS)
+  return readSpec(options, defaults)
+}
+
+/** @throws {TypeError | RangeError} */
+export function resolveScan(
+  options: ScanOptions | undefined,
+  defaults: ReadSpec,
+  keyEncoding: KeyEncoding,
+): { read: ReadSpec; scan: ScanSpec } {
+  if (options === undefined) {
+    const scan = { limit: Number.POSITIVE_INFINITY, order: 'forward', keyEncoding } as const
+    return { read: defaults, scan }
+  }
+  refuseUnknown('the scan', options, SCAN_OPTIONS)
+  const { limit = Number.POSITIVE_INFINITY, reverse = false } = options
+  if (limit !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(limit) || limit < 0)) {
+    throw new RangeError(`limit is a whole number from 0 on, not ${limit}`)
+  }
+  if (typeof reverse !== 'boolean') throw new TypeError('reverse is true or false')
+  const scan: ScanSpec = {
+    limit,
+    order: reverse ? 'reverse' : 'forward',
+    keyEncoding: requireOneOf('keyEncoding', options.keyEncoding ?? keyEncoding, KEY_ENCODINGS),
+  }
+  return { read: readSpec(options, defaults), scan }
+}
+
+/** @throws {TypeError | RangeError} */
+export function resolveWrite(options: WriteOptions | undefined, defaults: WriteSpec): WriteSpec {
+  if (options === undefined) return defaults
+  refuseUnknown('the write', options, WRITE_OPTIONS)
+  return {
+    valueEncoding: valueEncodingOf(options, defaults.valueEncoding),
+    ...callSpec(options, defaults.timeoutMs),
+  }
+}
+
+function readSpec(options: ReadOptions, defaults: ReadSpec): ReadSpec {
+  const { consistency = defaults.level, onBehind = defaults.onBehind } = options
+  const level = requireOneOf('consistency', consistency, READ_LEVELS)
+  const {
+    maxStalenessMs = level === 'strong' ? Number.POSITIVE_INFINITY : defaults.maxStalenessMs,
+  } = options
+  return {
+    level,
+    maxStalenessMs: requireStaleness(maxStalenessMs, level),
+    onBehind: requireOneOf('onBehind', onBehind, ON_BEHIND),
+    valueEncoding: valueEncodingOf(options, defaults.valueEncoding),
+    ...callSpec(options, defaults.timeoutMs),
+  }
+}
+
+function requireStaleness(ms: unknown, level: ReadLevel): number {
+  if (typeof ms !== 'number') throw new TypeError('maxStalenessMs is a number')
+  if (!(ms > 0)) throw new RangeError(`maxStalenessMs is above 0, not ${ms}`)
+  if (level === 'strong' && ms !== Number.POSITIVE_INFINITY) {
+    throw new TypeError('maxStalenessMs is for session and eventual: a strong read is never stale')
+  }
+  return ms
+}
+
+function valueEncodingOf(
+  { valueEncoding }: { readonly valueEncoding?: ValueEncoding },
+  fallback: ValueEncoding,
+): ValueEncoding {
+  if (valueEncoding === undefined) return fallback
+  return requireOneOf('valueEncoding', valueEncoding, VALUE_ENCODINGS)
+}
+
+/** The options that every waiting call has. */
+export function callSpec(
+  { timeoutMs, signal }: CallOptions,
+  fallbackMs: number,
+): { timeoutMs: number; signal: AbortSignal | undefined } {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError('signal is an AbortSignal')
+  }
+  return { timeoutMs: timeoutMs === undefined ? fallbackMs : requireTimeout(timeoutMs), signal }
+}
