@@ -21,6 +21,7 @@ import { decodeStateRecord, encodeStateRecord } from '../machine/state-record.js
 import { type Entry, type EntryId, type LogIndex, NONE } from '../raft/types.js'
 import type { ChunkReader } from '../snapshot/image-records.js'
 import { loadImage } from '../snapshot/load-image.js'
+import { UNFINISHED } from '../snapshot/whole-file.js'
 import { encodeDirectory } from '../wire/directory.js'
 import type { ImageManifest } from '../wire/image.js'
 import { changeConfiguration, firstConfiguration } from './directory.js'
@@ -95,7 +96,7 @@ async function refuseOthers({ disk }: Env, dir: string): Promise<void> {
     throw new StoreError('QUORATE_NOT_EMPTY', `${dir} is a member's data folder already`)
   }
   if (names.includes(RESTORE_MARK)) return
-  const stray = names.find((name) => name !== LOCK && name !== `${RESTORE_MARK}.tmp`)
+  const stray = names.find((name) => name !== LOCK && name !== `${RESTORE_MARK}${UNFINISHED}`)
   if (stray === undefined) return
   throw new StoreError('QUORATE_NOT_EMPTY', `${dir} is not empty: it holds ${stray}`)
 }

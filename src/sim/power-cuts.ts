@@ -15,7 +15,7 @@ export interface PowerCut<T> {
 }
 
 /** How often each mode is drawn per boundary; without unsynced changes all images are one. */
-const DRAWS: readonly PowerCutMode[] = [
+export const DRAWS: readonly PowerCutMode[] = [
   'none',
   'prefix',
   'prefix',
@@ -27,7 +27,7 @@ const DRAWS: readonly PowerCutMode[] = [
 ]
 
 /** Longer than any workload, in virtual milliseconds. */
-const PATIENCE_MS = 3_600_000
+export const PATIENCE_MS: number = 3_600_000
 
 /**
  * Lets `world` run until `isDone` and yields the power cuts of `disk` on the way. `observe` is called at each

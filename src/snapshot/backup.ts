@@ -23,7 +23,7 @@ import { decodeManifest, encodeManifest, type ImageManifest } from '../wire/imag
 import type { ImageChunk } from '../wire/image-chunk.js'
 import { ChunkStore } from './chunk-store.js'
 import { abortedBy, type ChunkContent, type ChunkVisitor } from './image.js'
-import { visitRecords } from './image-records.js'
+import { type ChunkReader, visitRecords } from './image-records.js'
 import { readWhole, UNFINISHED, writeWhole } from './whole-file.js'
 
 const MANIFEST = 'manifest'
@@ -177,6 +177,22 @@ export async function openBackup(disk: Disk, dir: string): Promise<OpenBackup> {
   }
 }
 
+/** Reads chunks of a backup, says how far it is, and ends when it is told to. */
+export function readingOf(
+  chunks: { read(chunk: ImageChunk): Promise<Buffer> },
+  { signal, onProgress }: Omit<BackupOptions, 'since'>,
+): ChunkReader {
+  let [count, bytes] = [0, 0]
+  return async (chunk) => {
+    if (signal?.aborted === true) throw abortedBy(signal)
+    const content = await chunks.read(chunk)
+    count++
+    bytes += chunk.bytes
+    onProgress?.({ chunks: count, bytes })
+    return content
+  }
+}
+
 /**
  * Reads all of the backup in `dir` and checks every hash, every value and that the whole is one state; changes
  * nothing. Resolves with its manifest.
@@ -187,17 +203,8 @@ export async function verifyBackup(
   dir: string,
   options: Omit<BackupOptions, 'since'>,
 ): Promise<ImageManifest> {
-  const { signal, onProgress } = options
   const { manifest, chunks } = await openBackup(disk, dir)
-  let [count, bytes] = [0, 0]
-  const read = async (chunk: ImageChunk): Promise<Buffer> => {
-    if (signal?.aborted === true) throw abortedBy(signal)
-    const content = await chunks.read(chunk)
-    count++
-    bytes += chunk.bytes
-    onProgress?.({ chunks: count, bytes })
-    return content
-  }
+  const read = readingOf(chunks, options)
   await visitRecords(manifest, read, (key, value) => {
     if (key[0] === DATA_PREFIX) readStoredValue(key.subarray(1), asBuffer(value))
     return undefined

@@ -8,10 +8,9 @@ import {
   type BackupProgress,
   type BackupResult,
   openBackup,
+  readingOf,
   verifyBackup,
 } from '../snapshot/backup.js'
-import { abortedBy } from '../snapshot/image.js'
-import type { ChunkReader } from '../snapshot/image-records.js'
 import { ArchivedLog } from '../snapshot/log-archive.js'
 import type { CallOptions } from './call-options.js'
 import {
@@ -119,9 +118,7 @@ export async function restore(
   refuseUnknown('restore', options, [...MAINTENANCE_OPTIONS, 'id', 'archive', 'atIndex'])
   const { id = 'a', atIndex } = options
   if (!MEMBER_ID_PATTERN.test(id)) throw new TypeError(`'${id}' is no member's name`)
-  const { signal, onProgress } = checked(options)
   const { manifest, chunks } = await openBackup(env.disk, src)
-  let [count, bytes] = [0, 0]
   const archives = archivesOf(options)
   const archived = await ArchivedLog.open(env.disk, archives, manifest.clusterId)
   const last = atIndex ?? archived.endAfter(manifest.index)
@@ -131,16 +128,8 @@ export async function restore(
       `the backup holds index ${manifest.index}, which is after ${last}: take an earlier one`,
     )
   }
-  const read: ChunkReader = async (chunk) => {
-    if (signal?.aborted === true) throw abortedBy(signal)
-    const content = await chunks.read(chunk)
-    count++
-    bytes += chunk.bytes
-    onProgress?.({ chunks: count, bytes })
-    return content
-  }
   const { clusterId, index } = await foundCluster(env, dir, id, {
-    image: { manifest, read },
+    image: { manifest, read: readingOf(chunks, checked(options)) },
     initial: undefined,
     entries: (from) => archived.entries(from, last),
   })

@@ -2,25 +2,12 @@
  * Runs a workload and takes the power from all of its machines at every beginning and end of a disk operation, in
  * every way that a disk may lose what was not synced; each image is opened and checked in a world of its own.
  */
+import { DRAWS, PATIENCE_MS } from '../../src/sim/power-cuts.js'
 import type { PowerCutMode } from '../../src/sim/sim-disk.js'
 import { check } from './check.js'
 import { type Known, Ledger } from './ledger.js'
 import { Machines, type RoomImage } from './machines.js'
 import type { Workload } from './workload.js'
-
-/** The ways in which each boundary is cut; where nothing is unsynced they are all one. */
-const DRAWS: readonly PowerCutMode[] = [
-  'none',
-  'prefix',
-  'prefix',
-  'torn',
-  'torn',
-  'torn',
-  'arbitrary',
-  'arbitrary',
-]
-/** Longer than any workload, in virtual milliseconds. */
-const PATIENCE_MS = 3_600_000
 
 /** What a power cut would leave at one moment of a workload. */
 interface PowerLoss {
