@@ -4,11 +4,12 @@
  *   node dist/test/conformance/run.js SUITE [--dir PATH]
  *
  * The data is not part of this repository: it is looked for in PATH, else in `$QUORATE_TESTDATA/SUITE`, else in
- * `../shared/testdata/SUITE`. Exit code 0 when all passed or the data is absent (which is said), 1 on failure, 2
- * on misuse.
+ * `../shared/testdata/SUITE`; that of `erasure` is one file in the folder itself. Exit code 0 when all passed or
+ * the data is absent (which is said), 1 on failure, 2 on misuse.
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { runErasure } from './erasure/suite.js'
 import { runEtcdRaft } from './etcd-raft/run.js'
 import { runHistories } from './histories/suite.js'
 
@@ -18,11 +19,13 @@ export type Suite = (directory: string, print: (line: string) => void) => boolea
 const suites: Readonly<Record<string, Suite>> = {
   'etcd-raft': runEtcdRaft,
   histories: runHistories,
+  erasure: runErasure,
 }
 
 /** Where the data of `suite` is expected when no directory is given. */
 export function defaultDirectory(suite: string): string {
-  return join(process.env.QUORATE_TESTDATA ?? join('..', 'shared', 'testdata'), suite)
+  const root = process.env.QUORATE_TESTDATA ?? join('..', 'shared', 'testdata')
+  return suite === 'erasure' ? root : join(root, suite)
 }
 
 async function main(args: readonly string[]): Promise<number> {
