@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [flags]`: runs one benchmark. Each file here answers one question. */
 import { UsageError } from '../src/cli/command-line.js'
 import { core } from './core.js'
+import { erasure } from './erasure.js'
 import { hotPath } from './hot-path.js'
 import { recovery } from './recovery.js'
 
@@ -11,6 +12,7 @@ interface Benchmark {
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   core: { question: 'what does consensus itself cost, without disk and network?', run: core },
+  erasure: { question: 'how fast are large values coded and rebuilt?', run: erasure },
   recovery: {
     question: 'what do opening, checkpoints, snapshots and backups cost?',
     run: recovery,

@@ -70,10 +70,10 @@ export function chooseBackend(asked: string | undefined): Choice {
   throw new StoreError('QUORATE_NOT_READY', `the erasure codec ${wanted} cannot be used: ${reason}`)
 }
 
-/** Every backend and instruction set that works here, the fastest first. */
+/** Every backend and instruction set that loads here, tested or not, the fastest first: what tests compare. */
 export function allBackends(): Backend[] {
   return [...candidates(BINDING_PATHS)]
-    .map(({ open }) => tested(open))
+    .map(({ open }) => outcomeOf(open))
     .filter((opened) => typeof opened !== 'string')
 }
 
@@ -106,11 +106,18 @@ function nativeCandidates(bindingPaths: readonly string[]): Candidate[] {
   }))
 }
 
-/** The backend, or why it is not used. Whatever it throws is a reason: there is always a slower one. */
+/** The backend, or why it is not used. */
 function tested(open: () => Backend): Backend | string {
-  try {
+  return outcomeOf(() => {
     const backend = open()
     return faultOf(backend) ?? backend
+  })
+}
+
+/** Whatever a backend throws is a reason to use another one: there is always a slower one. */
+function outcomeOf(open: () => Backend | string): Backend | string {
+  try {
+    return open()
   } catch (error) {
     return (error as Error).message
   }

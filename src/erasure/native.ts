@@ -64,16 +64,19 @@ const RUNNING_MAX = 2
 const WAITING_MAX = 1024
 
 /**
- * Below this, handing an operation to another thread costs more than it saves: measured by `npm run bench --
- * erasure`, a hand-over takes 10-20 µs and the kernels take that long for 64-256 KiB.
+ * Up to here an operation takes about as much of the event loop's time as giving it to another thread, which is
+ * 15-20 µs: 256 KiB took 9 µs by 2+1 and 25 µs by 10+4 with AVX2 (`npm run bench -- erasure`).
  */
-const INLINE_BYTES_MAX = 128 * 1024
+const INLINE_BYTES_MAX = 256 * 1024
+
+/** Of the kernel that every processor runs, which multiplies some 0.5-1 GB/s. */
+const SCALAR_INLINE_BYTES_MAX = 16 * 1024
 
 /** The addon with one of its instruction sets. */
 export class NativeBackend implements Backend {
   readonly name = 'native'
   readonly instructions: string
-  readonly inlineBytesMax: number = INLINE_BYTES_MAX
+  readonly inlineBytesMax: number
   readonly #binding: Binding
   readonly #level: number
   #running = 0
@@ -84,6 +87,8 @@ export class NativeBackend implements Backend {
     this.#binding = binding
     this.#level = level
     this.instructions = binding.levels[level]!
+    const isScalar = this.instructions === 'scalar'
+    this.inlineBytesMax = isScalar ? SCALAR_INLINE_BYTES_MAX : INLINE_BYTES_MAX
   }
 
   run({ plan, sources, targets }: Operation): void {

@@ -30,7 +30,11 @@ test('without a wish the fastest backend serves, and why is said', () => {
   if (backend.name !== 'native') assert.match(status.passedOver[0]!.reason, /./)
 })
 
-for (const [name] of backends) {
+for (const [name, backend] of backends) {
+  test(`${name} passes the self-test`, () => {
+    assert.equal(faultOf(backend), undefined)
+  })
+
   test(`${name} serves when an option or the environment asks for it`, () => {
     setVariable(name)
     const byVariable = chooseBackend(undefined).status
@@ -38,9 +42,9 @@ for (const [name] of backends) {
     setVariable('wasm')
     const byOption = chooseBackend(name).status
     assert.equal(byOption.why, 'asked for by the options')
-    const [backend, instructions = backend] = name.split(':')
+    const [kind, instructions = kind] = name.split(':')
     for (const status of [byVariable, byOption]) {
-      assert.deepEqual([status.backend, status.instructions], [backend, instructions])
+      assert.deepEqual([status.backend, status.instructions], [kind, instructions])
     }
   })
 }

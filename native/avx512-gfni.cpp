@@ -1,0 +1,46 @@
+// GFNI with AVX-512: 64 products per VGF2P8AFFINEQB.
+#include "field.hpp"
+
+#if defined(QUORATE_X86)
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "target.hpp"
+
+namespace quorate {
+
+QUORATE_TARGET_BEGIN("avx512f,avx512bw,gfni")
+
+namespace {
+
+#include "dot.hpp"
+#include "affine.hpp"
+
+struct Isa {
+  using Register = __m512i;
+  static constexpr size_t kBytes = 64;
+  static Register zero() { return _mm512_setzero_si512(); }
+  static Register load(const Byte* p) { return _mm512_loadu_si512(p); }
+  static void store(Byte* p, Register x) { _mm512_storeu_si512(p, x); }
+  static Register exclusive_or(Register a, Register b) { return _mm512_xor_si512(a, b); }
+  static Register matrix(std::uint64_t m) {
+    return _mm512_set1_epi64(static_cast<long long>(m));
+  }
+  static Register multiply(Register x, Register m) {
+    return _mm512_gf2p8affine_epi64_epi8(x, m, 0);
+  }
+};
+
+}  // namespace
+
+void run_avx512_gfni(const Job& job) {
+  run_job<AffineVector<Isa, 2, 6>, AffineVector<Isa, 1, 6>>(job);
+}
+
+QUORATE_TARGET_END
+
+}  // namespace quorate
+
+#endif
