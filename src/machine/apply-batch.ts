@@ -6,13 +6,17 @@
  */
 import type { DatabaseBatch } from '../env/database.js'
 import type { LogIndex } from '../raft/types.js'
-import { type CommandVisitor, DecodeError, KEY_BYTES_MAX } from '../wire/command.js'
+import { DecodeError, KEY_BYTES_MAX } from '../wire/command.js'
+import type { CommandVisitor } from '../wire/read-command.js'
+import { type ExpiryNote, NO_NOTES } from './expiry-note.js'
 import { DataKey, MEMBERS_KEY, META_KEY, prefixed, SESSION_PREFIX } from './key-space.js'
-import { SESSION_RECORD_BYTES_MAX, writeSessionRecord } from './session-record.js'
+import { encodeTtl, ttlKey } from './lease-record.js'
+import type { Overlay } from './overlay.js'
+import { sessionRecordBytes, writeSessionRecord } from './session-record.js'
 import type { SessionTable } from './sessions.js'
 import type { StateDigest } from './state-digest.js'
 import { encodeStateRecord, type StateRecord } from './state-record.js'
-import { VALUE_HEADER_BYTES, writeValueHeader } from './stored-value.js'
+import { makeStoredValue, VALUE_HEADER_BYTES, writeValueHeader } from './stored-value.js'
 
 /** A batch is written when it holds so much, so that it holds up a turn of the event loop for a few ms at most. */
 const BATCH_OPERATIONS = 2048
@@ -22,13 +26,14 @@ const FIRST_SCRATCH_BYTES = 16_384
 /** Collects the effects of whole entries, and digests them; see the file's comment. */
 export class ApplyBatch implements CommandVisitor {
   readonly #key = new DataKey()
-  readonly #session: Buffer = Buffer.allocUnsafe(SESSION_RECORD_BYTES_MAX)
+  #session: Buffer = Buffer.allocUnsafe(FIRST_SCRATCH_BYTES)
   #value: Buffer = Buffer.allocUnsafe(FIRST_SCRATCH_BYTES)
   #batch: DatabaseBatch
   #digest: StateDigest
   #revision: LogIndex = 0
   #operations = 0
   #bytes = 0
+  #notes: ExpiryNote[] | undefined
 
   constructor(batch: DatabaseBatch, digest: StateDigest) {
     this.#batch = batch
@@ -54,8 +59,12 @@ export class ApplyBatch implements CommandVisitor {
     this.#operations++
   }
 
-  put(key: Buffer, value: Buffer, checksum: number): void {
+  put(key: Buffer, value: Buffer, checksum: number, ttlMs: number): void {
     if (key.length > KEY_BYTES_MAX) throw new DecodeError('key length out of bounds')
+    if (ttlMs > 0) {
+      this.#putExpiring(key, value, checksum, ttlMs)
+      return
+    }
     const bytes = VALUE_HEADER_BYTES + value.length
     if (bytes > this.#value.length) this.#value = Buffer.allocUnsafe(2 * bytes)
     const stored = this.#value
@@ -75,6 +84,21 @@ export class ApplyBatch implements CommandVisitor {
     this.#bytes += key.length
   }
 
+  /** What the entry said about things that go by themselves. */
+  takeNotes(): readonly ExpiryNote[] {
+    const notes = this.#notes ?? NO_NOTES
+    this.#notes = undefined
+    return notes
+  }
+
+  /** Adds what an entry did that was interpreted; it is digested already. */
+  addInterpreted(overlay: Overlay): void {
+    for (const [key, value] of overlay.changes()) {
+      if (value === undefined) this.#batch.del(key)
+      else this.#batch.put(key, value)
+    }
+  }
+
   /** Replaces the members. */
   putMembers(members: Uint8Array): void {
     this.#batch.put(MEMBERS_KEY, members)
@@ -85,6 +109,8 @@ export class ApplyBatch implements CommandVisitor {
     const batch = this.#batch
     sessions.takeChanges(
       (session) => {
+        const bytes = sessionRecordBytes(session)
+        if (bytes > this.#session.length) this.#session = Buffer.allocUnsafe(2 * bytes)
         const length = writeSessionRecord(session, this.#session)
         batch.put(sessionKey(session.id), this.#session.subarray(0, length))
       },
@@ -92,6 +118,18 @@ export class ApplyBatch implements CommandVisitor {
     )
     batch.put(META_KEY, encodeStateRecord(state))
     return batch.write()
+  }
+
+  #putExpiring(key: Buffer, value: Buffer, checksum: number, ttlMs: number): void {
+    const revision = this.#revision
+    const { stored, seal } = makeStoredValue(value, checksum, revision, { type: 'ttl', ttlMs })
+    this.#digest.addPut(seal, key.length, value.length)
+    this.#batch.put(this.#key.of(key), stored)
+    this.#batch.put(ttlKey(key), encodeTtl(key, { ttlMs, revision }))
+    this.#operations += 2
+    this.#bytes += 2 * key.length + stored.length
+    this.#notes ??= []
+    this.#notes.push({ type: 'key', key, revision, ttlMs })
   }
 }
 

@@ -13,6 +13,12 @@ const MEMBERS_SUFFIX = 0x01
 export const DATA_PREFIX = 0x01
 /** On disk: one record per client. */
 export const SESSION_PREFIX = 0x02
+/** On disk: one record per lease (lease-record.ts). */
+export const LEASE_PREFIX = 0x03
+/** On disk: a lease and a key that was written with it; a list of what to look at when the lease ends. */
+export const ATTACHMENT_PREFIX = 0x04
+/** On disk: a key that was written with a time to live (lease-record.ts). */
+export const TTL_PREFIX = 0x05
 
 /** The key of the state record. */
 export const META_KEY: Buffer = Buffer.of(META_PREFIX)
@@ -42,6 +48,17 @@ export function dataRange(range: KeyRange): KeyRange {
       ? { lte: prefixed(DATA_PREFIX, range.lte) }
       : { lt: range.lt === undefined ? END_OF_DATA : prefixed(DATA_PREFIX, range.lt) }),
   }
+}
+
+/** Everything that is attached to `lease`. */
+export function attachmentsOf(lease: Uint8Array): KeyRange {
+  const gte = prefixed(ATTACHMENT_PREFIX, lease)
+  const lt = Buffer.from(gte)
+  // The prefix is not the largest byte, so this ends.
+  let at = lt.length - 1
+  while (lt[at] === 0xff) lt[at--] = 0
+  lt[at]!++
+  return { gte, lt }
 }
 
 const NO_KEY = Buffer.alloc(0)

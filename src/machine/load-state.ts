@@ -1,9 +1,9 @@
 /** Reads from a database what the state machine keeps in memory, and checks that it fits together. */
 import { asBuffer } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
-import type { Database } from '../env/database.js'
+import type { Database, KeyRange } from '../env/database.js'
 import type { ConfState } from '../raft/types.js'
-import { DATA_PREFIX, MEMBERS_KEY, META_KEY, prefixRange, SESSION_PREFIX } from './key-space.js'
+import { MEMBERS_KEY, META_KEY, prefixRange, SESSION_PREFIX } from './key-space.js'
 import { decodeSessionRecord } from './session-record.js'
 import type { Session } from './sessions.js'
 import { DIGEST_OF_NOTHING } from './state-digest.js'
@@ -36,10 +36,8 @@ export async function loadState(database: Database, initialConf: ConfState): Pro
 async function loadRecord(database: Database, initialConf: ConfState): Promise<StateRecord> {
   const record = database.get(META_KEY)
   if (record !== undefined) return decodeStateRecord(asBuffer(record))
-  const [stray] = await readSome(database, DATA_PREFIX, 1)
-  const [straySession] = await readSome(database, SESSION_PREFIX, 1)
-  const strayMembers = database.get(MEMBERS_KEY)
-  if (stray !== undefined || straySession !== undefined || strayMembers !== undefined) {
+  const [stray] = await readSome(database, {}, 1)
+  if (stray !== undefined) {
     throw new StoreError('QUORATE_CORRUPTION', 'the database has data but no state record')
   }
   return {
@@ -64,7 +62,8 @@ function loadMembers(database: Database, state: StateRecord): Uint8Array | undef
 
 /** The sessions: as many as the state record says, none newer than it. */
 async function loadSessions(database: Database, state: StateRecord): Promise<Session[]> {
-  const records = await readSome(database, SESSION_PREFIX, Number.POSITIVE_INFINITY)
+  const range = prefixRange(SESSION_PREFIX)
+  const records = await readSome(database, range, Number.POSITIVE_INFINITY)
   const sessions = records.map(([key, bytes]) =>
     decodeSessionRecord(asBuffer(key).toString('latin1', 1), asBuffer(bytes)),
   )
@@ -78,11 +77,11 @@ async function loadSessions(database: Database, state: StateRecord): Promise<Ses
 
 async function readSome(
   database: Database,
-  prefix: number,
+  range: KeyRange,
   maxEntries: number,
 ): Promise<(readonly [Uint8Array, Uint8Array])[]> {
   const snapshot = database.snapshot()
-  const cursor = snapshot.cursor({ range: prefixRange(prefix), reverse: false })
+  const cursor = snapshot.cursor({ range, reverse: false })
   try {
     const found: (readonly [Uint8Array, Uint8Array])[] = []
     while (found.length < maxEntries) {

@@ -7,6 +7,8 @@
 import { asBuffer } from '../base/bytes.js'
 import type { Cursor, DatabaseSnapshot, KeyRange } from '../env/database.js'
 import type { EntryId, LogIndex, Term } from '../raft/types.js'
+import { expiringIn, type Sweep, sweep } from './expiring.js'
+import type { ExpiryNote } from './expiry-note.js'
 import { DATA_PREFIX, type DataKey, dataRange, META_KEY, prefixed } from './key-space.js'
 import { decodeStateRecord } from './state-record.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
@@ -72,6 +74,16 @@ export class MachineView {
   /** Runs through `range` in order of the keys' bytes, or against it. */
   scan(range: KeyRange, reverse: boolean): MachineCursor {
     return new DataCursor(this.#snapshot.cursor({ range: dataRange(range), reverse }))
+  }
+
+  /** Everything that goes by itself, some at a time. @throws {StoreError} QUORATE_CORRUPTION */
+  expiring(): AsyncGenerator<readonly ExpiryNote[], void, undefined> {
+    return expiringIn(this.#snapshot)
+  }
+
+  /** Looks for what is listed under a lease without need; see expiring.ts. @throws {StoreError} QUORATE_CORRUPTION */
+  sweep(from: Uint8Array | undefined): Promise<Sweep> {
+    return sweep(this.#snapshot, from)
   }
 
   async close(): Promise<void> {

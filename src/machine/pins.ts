@@ -1,22 +1,26 @@
 /**
  * Wishes for the state at exact indexes (architecture.md, "Images"): the batch that reaches one ends there.
  *
- * Bounded: beyond PINS_MAX waiting ones the oldest is given up.
+ * Pins are for images, which can be had at another index, too: beyond PINS_MAX waiting ones the oldest is given up.
+ * Cuts are for views that were promised; whoever asks for them bounds them.
  */
 import type { DatabaseSnapshot } from '../env/database.js'
 import type { LogIndex } from '../raft/types.js'
 
-/** So many wait at once. */
+/** So many pins wait at once. */
 export const PINS_MAX = 16
+
+type Taker = (snapshot: DatabaseSnapshot | undefined) => void
 
 interface Pin {
   readonly index: LogIndex
-  resolve(snapshot: DatabaseSnapshot | undefined): void
+  readonly resolve: Taker
 }
 
-/** All pins of one state machine that wait for their index. */
+/** All pins and cuts of one state machine that wait for their index. */
 export class Pins {
   #waiting: Pin[] = []
+  readonly #cuts = new Map<LogIndex, Taker[]>()
 
   /** Waits for `settle` at `index`; undefined when the state never stands there. */
   add(index: LogIndex): Promise<DatabaseSnapshot | undefined> {
@@ -26,17 +30,33 @@ export class Pins {
     })
   }
 
+  /** The same for a cut. */
+  addCut(index: LogIndex): Promise<DatabaseSnapshot | undefined> {
+    return new Promise((resolve) => {
+      const takers = this.#cuts.get(index)
+      if (takers === undefined) this.#cuts.set(index, [resolve])
+      else takers.push(resolve)
+    })
+  }
+
   /** Whether a batch has to end at `index`. */
   has(index: LogIndex): boolean {
+    if (this.#cuts.size > 0 && this.#cuts.has(index)) return true
     return this.#waiting.length > 0 && this.#waiting.some((pin) => pin.index === index)
   }
 
   /** The state stands at `index`, and `take` fixes it. */
   settle(index: LogIndex, take: () => DatabaseSnapshot): void {
-    if (this.#waiting.length === 0) return
-    const reached = this.#waiting.filter((pin) => pin.index <= index)
-    this.#waiting = this.#waiting.filter((pin) => pin.index > index)
-    for (const pin of reached) pin.resolve(pin.index === index ? take() : undefined)
+    if (this.#waiting.length > 0) {
+      const reached = this.#waiting.filter((pin) => pin.index <= index)
+      this.#waiting = this.#waiting.filter((pin) => pin.index > index)
+      for (const pin of reached) pin.resolve(pin.index === index ? take() : undefined)
+    }
+    for (const [at, takers] of this.#cuts) {
+      if (at > index) continue
+      this.#cuts.delete(at)
+      for (const resolve of takers) resolve(at === index ? take() : undefined)
+    }
   }
 
   /** The state goes nowhere any more. */
@@ -44,5 +64,7 @@ export class Pins {
     const waiting = this.#waiting
     this.#waiting = []
     for (const pin of waiting) pin.resolve(undefined)
+    for (const takers of this.#cuts.values()) for (const resolve of takers) resolve(undefined)
+    this.#cuts.clear()
   }
 }

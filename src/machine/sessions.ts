@@ -8,11 +8,13 @@
  *
  * The rules, for a request (clientId, seq, floor, base) in the entry at `index`:
  *   known client     seq <= lastSeq                    duplicate: answered from memory, or `stale` below the floor
- *                    seq === lastSeq + 1               applied, unless it is WINDOW or more above the floor: gap
+ *                    seq === lastSeq + 1               applied, unless it is WINDOW or more above the floor, or
+ *                                                      RESULTS_KEPT_MAX bytes of results are kept above it: gap
  *                    seq > lastSeq + 1                 gap: a request before it was lost; it must come again first
  *   unknown client   seq === 1, base >= evictedThrough a new client: applied
  *                    otherwise                         expired
- * Only `applied` changes anything.
+ * Only `applied` changes anything. What its commands answered is remembered with it, so that a duplicate is told the
+ * same: a transaction is never decided a second time.
  *
  * Why an evicted client is never taken for a new one: its `base` is an index that it knew before its first request
  * was proposed, so base < the index of its first entry <= its lastActive <= evictedThrough, which never falls.
@@ -20,13 +22,14 @@
  * nothing was applied, and it begins again with a fresh id and a newer base.
  *
  * Invariants:
- *   1. `results` of a session are those of the requests floor..lastSeq, at most WINDOW
+ *   1. `results` of a session are those of the requests floor..lastSeq, at most WINDOW, and `resultBytes` their sum
  *   2. the map's order is the order of `touch` and so of `lastActive`, rising
  *   3. at most `maxSessions` sessions
  */
 import { assert } from '../base/assert.js'
+import { EMPTY } from '../base/bytes.js'
 import type { LogIndex, Term } from '../raft/types.js'
-import type { RequestHeader } from '../wire/command.js'
+import type { RequestHeader } from '../wire/request.js'
 
 /** What became of a request; only `applied` changed the state. */
 export type RequestStatus =
@@ -45,6 +48,8 @@ export interface RequestOutcome {
   readonly status: RequestStatus
   readonly index: LogIndex
   readonly term: Term
+  /** The result bytes of its commands that have one (wire/command.ts); empty unless it was applied, now or before. */
+  readonly results: Uint8Array
 }
 
 /** What is remembered of one client. */
@@ -56,6 +61,8 @@ export interface Session {
   floor: number
   /** Of the requests floor..lastSeq, in order. */
   readonly results: RequestOutcome[]
+  /** Of all `results` together. */
+  resultBytes: number
   /** The table's count of touches when the last request was applied; unique. */
   touch: number
   /** The index of the entry with the last request that was applied. */
@@ -64,6 +71,8 @@ export interface Session {
 
 /** How many requests of a client may be unanswered at a time: `floor .. floor + WINDOW - 1`. */
 export const WINDOW = 1024
+/** With so many bytes of results unanswered nothing more of a client is applied. */
+export const RESULTS_KEPT_MAX = 1_048_576
 
 /** All sessions, in memory. */
 export class SessionTable {
@@ -104,14 +113,26 @@ export class SessionTable {
     const known = this.#sessions.get(id)
     if (known === undefined) {
       const isNew = request.seq === 1 && request.base >= this.#evictedThrough
-      if (!isNew) return { status: 'expired', index, term }
+      if (!isNew) return { status: 'expired', index, term, results: EMPTY }
       return this.#apply(newSession(id), request, index, term)
     }
     if (request.seq <= known.lastSeq) return answerAgain(known, request.seq, index, term)
     const isNext = request.seq === known.lastSeq + 1
-    const isInWindow = request.seq - Math.max(known.floor, request.floor) < WINDOW
-    if (!isNext || !isInWindow) return { status: 'gap', index, term }
+    const floor = Math.max(known.floor, request.floor)
+    const isInWindow = request.seq - floor < WINDOW && bytesAbove(known, floor) < RESULTS_KEPT_MAX
+    if (!isNext || !isInWindow) return { status: 'gap', index, term, results: EMPTY }
     return this.#apply(known, request, index, term)
+  }
+
+  /** The commands of a request that was just admitted answered `results`, which is kept; its outcome with them. */
+  answer(request: RequestHeader, results: Uint8Array): RequestOutcome {
+    const session = this.#sessions.get(request.clientId.toString('latin1'))
+    assert(session?.lastSeq === request.seq, 'the request is the newest of its client')
+    const last = session.results.length - 1
+    const outcome: RequestOutcome = { ...session.results[last]!, results }
+    session.results[last] = outcome
+    session.resultBytes += results.length
+    return outcome
   }
 
   /** Calls `put` or `del` once for each session that changed since the last call, with its final state. */
@@ -125,10 +146,11 @@ export class SessionTable {
   }
 
   #apply(session: Session, request: RequestHeader, index: LogIndex, term: Term): RequestOutcome {
-    const outcome: RequestOutcome = { status: 'applied', index, term }
+    const outcome: RequestOutcome = { status: 'applied', index, term, results: EMPTY }
     session.lastSeq = request.seq
     session.results.push(outcome)
     if (request.floor > session.floor) {
+      session.resultBytes = bytesAbove(session, request.floor)
       session.results.splice(0, request.floor - session.floor)
       session.floor = request.floor
     }
@@ -158,11 +180,20 @@ export class SessionTable {
 }
 
 function newSession(id: string): Session {
-  return { id, lastSeq: 0, floor: 1, results: [], touch: 0, lastActive: 0 }
+  return { id, lastSeq: 0, floor: 1, results: [], resultBytes: 0, touch: 0, lastActive: 0 }
+}
+
+/** The bytes of results that are kept when everything below `floor` goes. */
+function bytesAbove({ results, resultBytes, floor: present }: Session, floor: number): number {
+  if (resultBytes === 0) return 0
+  let bytes = resultBytes
+  const gone = Math.min(floor - present, results.length)
+  for (let i = 0; i < gone; i++) bytes -= results[i]!.results.length
+  return bytes
 }
 
 function answerAgain(session: Session, seq: number, index: LogIndex, term: Term): RequestOutcome {
   const first = session.results[seq - session.floor]
-  if (first === undefined) return { status: 'stale', index, term }
-  return { status: 'duplicate', index: first.index, term: first.term }
+  if (first === undefined) return { status: 'stale', index, term, results: EMPTY }
+  return { ...first, status: 'duplicate' }
 }

@@ -13,7 +13,7 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.js'
 import type { ConfState, LogIndex } from '../raft/types.js'
-import type { RequestHeader } from '../wire/command.js'
+import type { RequestHeader } from '../wire/request.js'
 import type { RequestOutcome, RequestStatus, SessionTable } from './sessions.js'
 
 /** The digest of a state to which nothing was applied. */
@@ -25,6 +25,7 @@ export const DIGESTS_KEPT = 4096
 const PUT = 1
 const DEL = 2
 const CONFIGURATION = 3
+const RECORD = 4
 const STATUS: Readonly<Record<RequestStatus, number>> = {
   applied: 16,
   duplicate: 17,
@@ -65,6 +66,7 @@ export class StateDigest {
     this.#mix(request.clientId.readInt32LE(0))
     this.#mix(request.clientId.readInt32LE(4))
     this.#mix(request.seq | 0)
+    if (outcome.results.length > 0) this.#mix(crc32(outcome.results))
     // That of any other is the entry's own.
     if (outcome.status !== 'duplicate') return
     this.#mix(outcome.index | 0)
@@ -82,6 +84,12 @@ export class StateDigest {
   addDel(key: Buffer): void {
     this.#mix(DEL + key.length * 4)
     this.#mix(crc32(key))
+  }
+
+  /** A record that stands for itself was written, or removed when it has no `value`; `key` is that in the database. */
+  addRecord(key: Buffer, value: Buffer | undefined): void {
+    this.#mix(RECORD + key.length * 4 + (value === undefined ? 0 : 3))
+    this.#mix(value === undefined ? crc32(key) : crc32(value, crc32(key)))
   }
 
   /** Another configuration is in force. */

@@ -7,6 +7,7 @@
  *      an entry; so the database always holds exactly the replay of the entries 1..applied
  *   3. `checkpointIndex <= appliedIndex`: what a power cut leaves is a state between the two
  *   4. outcomes, state and digest depend on the entries alone, not on how they are cut into batches
+ *   5. an entry with commands that depend on the state is alone in its batch: what it reads is there (interpreter.ts)
  *
  * After `open` the state is that of the last flush; its owner applies the entries after `appliedIndex` again.
  * After a failed apply what is in memory may be ahead of the database. A database that refuses a batch, as LevelDB does
@@ -19,9 +20,18 @@ import { asBuffer } from '../base/bytes.js'
 import { StoreError, type StoreErrorCode } from '../base/errors.js'
 import type { Database, DatabaseSnapshot, Databases } from '../env/database.js'
 import type { ConfState, Entry, EntryId, LogIndex, Term } from '../raft/types.js'
-import { DecodeError, type RequestHeader, visitCommands, visitRequests } from '../wire/command.js'
+import { DecodeError } from '../wire/command.js'
+import {
+  entryReadsState,
+  type RequestHeader,
+  visitCommands,
+  visitRequests,
+} from '../wire/request.js'
 import { ApplyBatch } from './apply-batch.js'
+import { type Change, ChangeHistory } from './change-history.js'
+import type { ExpiryNote } from './expiry-note.js'
 import { healValue } from './heal-value.js'
+import { interpretEntry, undecodable } from './interpret-entry.js'
 import { DATA_PREFIX, DataKey, prefixed } from './key-space.js'
 import { type LoadedState, loadState } from './load-state.js'
 import { appliedOf, MachineView } from './machine-view.js'
@@ -43,6 +53,8 @@ export interface Configuration {
 export interface MachineOptions {
   /** The largest number of clients remembered; the same on all members, because it decides who is evicted. */
   readonly maxSessions: number
+  /** What the last entries changed is remembered up to so many bytes; 0: nothing. */
+  readonly historyBytes: number
   /** In force before any entry; used when the database is new. */
   readonly initial: Configuration
   /**
@@ -59,6 +71,8 @@ export interface AppliedEntry {
   readonly outcomes: readonly RequestOutcome[]
   /** What it put into force; undefined when it changed no configuration. */
   readonly configuration: Configuration | undefined
+  /** What it says about things that go by themselves. */
+  readonly expiry: readonly ExpiryNote[]
 }
 
 /** The state machine as plain data. */
@@ -88,6 +102,8 @@ const FINAL_CODES: readonly StoreErrorCode[] = ['QUORATE_CORRUPTION', 'QUORATE_F
 
 /** The state machine; see the file's comment. */
 export class StateMachine {
+  /** What the entries did that were applied since it was opened, or since another state took its place. */
+  readonly history: ChangeHistory
   readonly #options: MachineOptions
   #database: SharedDatabase
   /** Former databases that are not closed. */
@@ -115,6 +131,8 @@ export class StateMachine {
   /** The same for the last heal; writes of both kinds never overlap. */
   #healing: Promise<void> | undefined
   #failure: unknown
+  /** What the entry did that was interpreted and is being written. */
+  #interpreted: readonly Change[] | undefined
   /** The data of the entry being applied and its outcomes so far, for `#visitRequest`. */
   #data: Buffer = Buffer.alloc(0)
   #outcomes: RequestOutcome[] = []
@@ -159,6 +177,7 @@ export class StateMachine {
     this.#reached = this.#applied
     this.#reachedConfiguration = this.#configuration
     this.#checkpointIndex = state.appliedIndex
+    this.history = new ChangeHistory(options.historyBytes, this.#applied)
   }
 
   /** Every read sees at least the entries up to here. */
@@ -328,6 +347,19 @@ export class StateMachine {
   }
 
   /**
+   * The state as the entry at `index`, which is not applied yet, leaves it; when a batch with entries after it is being
+   * written already, as that batch leaves it. Registered before this returns. Undefined when the state never stands
+   * there: another one took its place, or it has failed. As many may wait as callers want: each costs the batch that
+   * ends at its index.
+   */
+  viewAt(index: LogIndex): Promise<MachineView | undefined> {
+    if (this.#failure !== undefined) return Promise.resolve(undefined)
+    assert(index > this.#applied.index, 'a state that is to come is not the present one', { index })
+    const cut = this.#pins.addCut(Math.max(index, this.#reached.index))
+    return cut.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
+  }
+
+  /**
    * Makes the applied state durable and returns its index; `undefined` when the flush failed quietly, which a full
    * disk does (design D2). May run beside `apply`.
    */
@@ -371,6 +403,7 @@ export class StateMachine {
     this.#configuration = this.#reachedConfiguration
     this.#isOpen = true
     this.#failure = undefined
+    this.history.restart(this.#applied)
     this.#pins.settle(this.#applied.index, () => database.snapshot())
   }
 
@@ -394,15 +427,21 @@ export class StateMachine {
     const applied: AppliedEntry[] = []
     while (applied.length < entries.length) {
       const before = applied.length
-      this.#fill(entries, applied)
+      await this.#prepare(entries, applied)
       try {
         await this.#write()
       } catch (error) {
         await this.#recover(error)
         applied.length = before
       }
+      for (let i = before; i < applied.length; i++) this.#remember(entries[i]!, applied[i]!)
     }
     return applied
+  }
+
+  #remember(entry: Entry, { outcomes }: AppliedEntry): void {
+    if (this.#interpreted === undefined) this.history.addPlain(entry, outcomes)
+    else this.history.addInterpreted(entry, this.#interpreted)
   }
 
   /** Opens the database again after it refused a batch, and brings it to where it was. */
@@ -438,7 +477,7 @@ export class StateMachine {
       while (this.#reached.index < index) {
         const entries = await recovery.entries(this.#reached.index + 1, index)
         for (const again: AppliedEntry[] = []; again.length < entries.length; ) {
-          this.#fill(entries, again)
+          await this.#prepare(entries, again)
           await this.#write()
         }
       }
@@ -462,14 +501,40 @@ export class StateMachine {
     })
   }
 
-  /** Puts entries into the batch until it is full, reaches a pin or they end. */
+  /** Fills the batch, which is empty: with one entry that depends on the state, or with some that do not. */
+  async #prepare(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
+    const next = entries[applied.length]!
+    this.#requireNext(next)
+    this.#interpreted = undefined
+    if (readsState(next)) applied.push(await this.#interpret(next))
+    else this.#fill(entries, applied)
+  }
+
+  #requireNext({ index }: Entry): void {
+    const { index: reached } = this.#reached
+    assert(index === reached + 1, 'entries are applied without a gap', { index, reached })
+  }
+
+  async #interpret(entry: Entry): Promise<AppliedEntry> {
+    const { outcomes, changes, expiry } = await interpretEntry(entry, {
+      database: this.#database,
+      sessions: this.#sessions,
+      digest: this.#digest,
+      batch: this.#batch,
+    })
+    const { index, term } = entry
+    this.#reached = { index, term }
+    this.#interpreted = changes
+    this.#digest.endEntry(index, term, this.#sessions)
+    return { index, term, outcomes, configuration: undefined, expiry }
+  }
+
+  /** Puts entries into the batch until it is full, reaches a pin, they end, or one depends on the state. */
   #fill(entries: readonly Entry[], applied: AppliedEntry[]): void {
     while (applied.length < entries.length && !this.#batch.isFull) {
       const entry = entries[applied.length]!
-      assert(entry.index === this.#reached.index + 1, 'entries are applied without a gap', {
-        index: entry.index,
-        reached: this.#reached.index,
-      })
+      this.#requireNext(entry)
+      if (readsState(entry)) break
       this.#outcomes = []
       this.#reached = entry
       this.#batch.beginEntry(entry.index)
@@ -477,7 +542,8 @@ export class StateMachine {
       if (entry.kind === 'normal') this.#applyRequests(entry)
       const { index, term } = entry
       this.#digest.endEntry(index, term, this.#sessions)
-      applied.push({ index, term, outcomes: this.#outcomes, configuration })
+      const expiry = this.#batch.takeNotes()
+      applied.push({ index, term, outcomes: this.#outcomes, configuration, expiry })
       if (this.#pins.has(index)) break
     }
     this.#reached = { index: this.#reached.index, term: this.#reached.term }
@@ -497,14 +563,11 @@ export class StateMachine {
     try {
       visitRequests(this.#data, this.#visitRequest)
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      throw new StoreError('QUORATE_FORMAT', `entry ${entry.index}: ${error.message}`, {
-        cause: error,
-      })
+      throw error instanceof DecodeError ? undecodable(entry, error) : error
     }
   }
 
-  readonly #visitRequest = (request: RequestHeader & { end: number }, offset: number): void => {
+  readonly #visitRequest = (request: RequestHeader, offset: number): void => {
     const { index, term } = this.#reached
     const outcome = this.#sessions.admit(request, index, term)
     this.#outcomes.push(outcome)
@@ -535,6 +598,11 @@ export class StateMachine {
     this.#batch.restart(this.#database.batch(), this.#digest)
     this.#pins.settle(reached.index, () => this.#database.snapshot())
   }
+}
+
+/** Whether what `entry` does depends on the state. */
+function readsState({ kind, data }: Entry): boolean {
+  return kind === 'normal' && entryReadsState(data)
 }
 
 /** Whether opening the database again would not help. */

@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.js'
 import { StoreError } from '../base/errors.js'
 import type { RaftLog } from '../log/raft-log.js'
+import { NO_NOTES } from '../machine/expiry-note.js'
 import type { AppliedEntry, Configuration, StateMachine } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
 import type { ApplyTask, Entry, Input, LogIndex } from '../raft/types.js'
@@ -154,7 +155,7 @@ export class Applier {
       const after = entry.kind === 'normal' ? before : changeConfiguration(before, entry)
       this.#passing = after
       const configuration = after === before ? undefined : after
-      return { index, term, outcomes: [], configuration }
+      return { index, term, outcomes: [], configuration, expiry: NO_NOTES }
     })
     this.#reconfigure(entries, passed)
     this.#ports.onPassedOver(passed)

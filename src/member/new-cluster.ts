@@ -114,6 +114,7 @@ async function makeState(
     // Never closed: it would close the database, which is still needed.
     const machine = await StateMachine.over(database, {
       maxSessions: MAX_SESSIONS,
+      historyBytes: 0,
       initial: initial ?? firstConfiguration([]),
       confChange: changeConfiguration,
     })

@@ -53,6 +53,7 @@ export async function openOffline(env: Env, dir: string): Promise<OfflineMember>
     log = await RaftLog.open(env.disk, env.time, `${dir}/log`, owner, LOG_OPTIONS)
     const machine = await StateMachine.open(env.databases, stateDir, {
       maxSessions: MAX_SESSIONS,
+      historyBytes: 0,
       initial: firstConfiguration(identity.firstMembers),
       confChange: changeConfiguration,
     })

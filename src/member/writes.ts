@@ -7,8 +7,8 @@
 import type { StoreError } from '../base/errors.js'
 import type { AppliedEntry } from '../machine/state-machine.js'
 import type { Dropped, NodeId, Proposed, ProposedEntry } from '../raft/types.js'
-import { validateRequest } from '../wire/command.js'
 import type { Answer } from '../wire/forward.js'
+import { validateRequest } from '../wire/validate-request.js'
 import type { LinkHandlers, RequestLink } from './backend.js'
 import type { Driver } from './driver.js'
 import { Links } from './links.js'
@@ -89,6 +89,12 @@ export class Writes {
       return
     }
     this.#requests.add(origin, request, this.#propose)
+    this.#driver.wake()
+  }
+
+  /** Proposes a request of this member itself, which leads; nobody is answered. */
+  proposeOwn(request: Buffer): void {
+    this.#requests.addOwn(request, this.#propose)
     this.#driver.wake()
   }
 

@@ -3,6 +3,7 @@ import type { OnBehind, ReadLevel } from '../member/backend.js'
 import type { Key, KeyEncoding, ValueEncoding } from './encoding.js'
 import { KEY_ENCODINGS, VALUE_ENCODINGS } from './encoding.js'
 import { READ_LEVELS, refuseUnknown, requireOneOf, requireTimeout } from './open-options.js'
+import type { ExpiryOptions } from './transaction.js'
 
 /** What every waiting call takes. */
 export interface CallOptions {
@@ -12,9 +13,44 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-/** Options of a write. */
+/**
+ * When a write is acknowledged. `leader`: it stands in the leader's log, and is lost if that leader is. `quorum`: it is
+ * fsynced on a majority of the voters and applied by the leader. `applied`: and by the member that was asked, so that
+ * its `eventual` reads see it. `all`, `{ members: n }`: and by all voters, or n of them.
+ */
+export type Ack = 'leader' | 'quorum' | 'applied' | 'all' | { readonly members: number }
+
+/** What every write takes. */
 export interface WriteOptions extends CallOptions {
+  /** Default `quorum`. */
+  readonly ack?: Ack
+}
+
+/** Options of a batch or transaction. */
+export interface BatchOptions extends WriteOptions {
   readonly valueEncoding?: ValueEncoding
+}
+
+/** Options of a delete. */
+export interface DelOptions extends WriteOptions {
+  /** Only if the key's last change was at this log index (see `getWithMeta`); 0: only if it does not exist. */
+  readonly ifRevision?: number
+}
+
+/** Options of a put. */
+export interface PutOptions extends BatchOptions, ExpiryOptions {
+  /** Only if the key's last change was at this log index (see `getWithMeta`); 0: only if it does not exist. */
+  readonly ifRevision?: number
+  /** Only if the key does not exist. */
+  readonly ifAbsent?: true
+}
+
+/** What is to be cleared. */
+export interface ClearOptions extends WriteOptions, KeyBounds {
+  /** At most so many keys, 1 to 1,000; default all. */
+  readonly limit?: number
+  /** Begin at the end of the range. */
+  readonly reverse?: boolean
 }
 
 /** Options of a read. */
@@ -53,7 +89,17 @@ export interface ScanOptions extends ReadOptions, KeyBounds {
 }
 
 const CALL_OPTIONS: readonly string[] = ['timeoutMs', 'signal']
-const WRITE_OPTIONS: readonly string[] = [...CALL_OPTIONS, 'valueEncoding']
+const ACKS = ['leader', 'quorum', 'applied', 'all'] as const
+const ACK_OPTIONS: readonly string[] = [...CALL_OPTIONS, 'ack']
+const BATCH_OPTIONS: readonly string[] = [...ACK_OPTIONS, 'valueEncoding']
+/** What each kind of write takes. */
+const OPTIONS_OF: Readonly<Record<'put' | 'del' | 'batch' | 'txn' | 'clear', readonly string[]>> = {
+  put: [...BATCH_OPTIONS, 'ifRevision', 'ifAbsent', 'ttlMs', 'lease'],
+  del: [...ACK_OPTIONS, 'ifRevision'],
+  batch: BATCH_OPTIONS,
+  txn: BATCH_OPTIONS,
+  clear: [...ACK_OPTIONS, 'gt', 'gte', 'lt', 'lte', 'limit', 'reverse'],
+}
 /** The options of a read by name. */
 export const READ_OPTIONS: readonly string[] = [
   ...CALL_OPTIONS,
@@ -93,6 +139,7 @@ export interface ScanSpec {
 
 /** The options of a write, complete. */
 export interface WriteSpec {
+  readonly ack: Ack
   readonly valueEncoding: ValueEncoding
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
@@ -130,13 +177,30 @@ export function resolveScan(
 }
 
 /** @throws {TypeError | RangeError} */
-export function resolveWrite(options: WriteOptions | undefined, defaults: WriteSpec): WriteSpec {
+export function resolveWrite(
+  kind: keyof typeof OPTIONS_OF,
+  options: BatchOptions | undefined,
+  defaults: WriteSpec,
+): WriteSpec {
   if (options === undefined) return defaults
-  refuseUnknown('the write', options, WRITE_OPTIONS)
+  refuseUnknown(kind, options, OPTIONS_OF[kind])
   return {
+    ack: options.ack === undefined ? defaults.ack : requireAck(options.ack),
     valueEncoding: valueEncodingOf(options, defaults.valueEncoding),
     ...callSpec(options, defaults.timeoutMs),
   }
+}
+
+/** Throws unless `ack` is one. */
+export function requireAck(ack: Ack): Ack {
+  if (typeof ack !== 'object' || ack === null) return requireOneOf('ack', ack, ACKS)
+  refuseUnknown('ack', ack, ['members'])
+  const { members } = ack
+  if (typeof members !== 'number') throw new TypeError('ack.members is a number')
+  if (!Number.isSafeInteger(members) || members < 1) {
+    throw new RangeError(`ack.members is a whole number from 1 on, not ${members}`)
+  }
+  return { members }
 }
 
 function readSpec(options: ReadOptions, defaults: ReadSpec): ReadSpec {

@@ -12,19 +12,24 @@
  * Invariants:
  *   1. the numbers of `#sent` are contiguous and ascending, and those of `#unsent` come after them
  *   2. bytes of a request never change once it was sent: a renumbered or shortened one is a copy; of those that
- *      were sent under one number at most one is applied, and whoever still waits is in each of them
+ *      were sent under one number at most one is applied, and whoever still waits is in each of them, with its
+ *      result at the same place: what leaves a sent request and has a result leaves an empty transaction behind
  *   3. `#pendingBytes` is the sum over all requests, at most `maxPendingBytes` plus one write
  */
 import { StoreError } from '../base/errors.js'
 import type { Backend, LinkAnswer, RequestLink } from '../member/backend.js'
+import type { CallMeters } from '../member/call-meters.js'
+import { type Command, hasResult } from '../wire/command.js'
+import { commandBytes } from '../wire/command-bytes.js'
 import {
-  commandBytes,
-  type Operation,
   REQUEST_HEADER_BYTES,
+  RESULTS_MAX,
   RequestWriter,
   renumberRequest,
-} from '../wire/command.js'
-import { encodeToken, type Position } from './token.js'
+} from '../wire/request.js'
+import type { Companion } from './lease.js'
+import type { Position, Tokens } from './token.js'
+import { WriteFollower } from './write-follower.js'
 
 /** Requests sent and not answered; further writes collect in the next ones meanwhile. */
 const WINDOW_REQUESTS = 64
@@ -38,17 +43,17 @@ export class WriteResult implements Position {
   /** The log index at which the write was applied; reads at this position or later see it. */
   readonly index: number
   readonly term: number
-  readonly #clusterId: Uint8Array
+  readonly #tokens: Tokens
 
-  constructor(clusterId: Uint8Array, position: Position) {
-    this.#clusterId = clusterId
+  constructor(tokens: Tokens, position: Position) {
+    this.#tokens = tokens
     this.index = position.index
     this.term = position.term
   }
 
   /** A session token for this position; pass it to `store.session` on any member. */
   get token(): string {
-    return encodeToken(this.#clusterId, this)
+    return this.#tokens.encode(this)
   }
 }
 
@@ -58,26 +63,52 @@ export interface PipelineLimits {
   readonly maxPendingBytes: number
 }
 
-/** One write's caller. */
-interface Waiter {
-  resolve(result: WriteResult): void
-  reject(error: unknown): void
+/** What a command without a result byte has for a result. */
+export const NO_RESULT: number = -1
+/** Takes the place of a command with a result whose caller has given up. */
+const NOTHING: Command = { type: 'txn', compares: [], then: [], else: [] }
+
+/** One write under way; its maker says what its ends mean. Exactly one of `done` and `fail` is called, once. */
+export abstract class PendingWrite {
+  /** On the backend's clock. */
   readonly deadline: number
-  /** Where its command lies in the writer, to take it out again before it is sent. */
-  start: number
-  end: number
-  isSettled: boolean
+  /** Whether `appended` is called when the write stands in the leader's log, before it is committed. */
+  readonly ackLeader: boolean
+  readonly signal: AbortSignal | undefined
+  /** The rest is the pipeline's: where its command lies in the writer, and where its result among the results. */
+  start = 0
+  end = 0
+  resultAt: number = NO_RESULT
+  isSettled = false
+  unwatch: (() => void) | undefined
+
+  constructor(deadline: number, ackLeader: boolean, signal: AbortSignal | undefined) {
+    this.deadline = deadline
+    this.ackLeader = ackLeader
+    this.signal = signal
+  }
+
+  /** It happened at `result`; `code` is the result byte of the command (wire/command.ts), or NO_RESULT. */
+  abstract done(result: WriteResult, code: number): void
+  abstract appended(position: Position): void
+  abstract fail(error: unknown): void
 }
 
 interface Unsent {
   writer: RequestWriter
-  waiters: Waiter[]
+  waiters: PendingWrite[]
+  /** How many writes had been called with the last one in it. */
+  calls: number
+  /** When the first was called. */
+  readonly since: number
 }
 
 interface Sent {
   seq: number
   request: Buffer
-  waiters: readonly Waiter[]
+  waiters: readonly PendingWrite[]
+  readonly calls: number
+  readonly since: number
   /** How often it was sent under its present number. */
   attempts: number
 }
@@ -85,7 +116,9 @@ interface Sent {
 /** The writes of one Store; see the file's comment. */
 export class WritePipeline {
   readonly #backend: Backend
+  readonly #meters: CallMeters
   readonly #limits: PipelineLimits
+  readonly #tokens: Tokens
   #link: RequestLink
   #clientId: Uint8Array
   #base: number
@@ -96,10 +129,16 @@ export class WritePipeline {
   #capacity = CAPACITY_MIN
   #isResendDue = false
   #lastHeardAt: number
+  /** Writes that were taken. */
+  #calls = 0
+  readonly #followers = new Set<WriteFollower>()
+  readonly #companions = new Set<Companion>()
   #ended: unknown
 
-  constructor(backend: Backend, limits: PipelineLimits) {
+  constructor(backend: Backend, limits: PipelineLimits, tokens: Tokens) {
     this.#backend = backend
+    this.#tokens = tokens
+    this.#meters = backend.calls
     this.#limits = limits
     this.#clientId = backend.newClientId()
     this.#base = backend.appliedIndex
@@ -112,28 +151,48 @@ export class WritePipeline {
     return this.#pendingBytes
   }
 
-  /** Writes `operations` atomically; keys and values are copied before it returns. */
-  write(
-    operations: readonly Operation[],
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<WriteResult> {
-    return new Promise((resolve, reject) => {
-      const refusal = this.#refusal(operations, signal)
-      if (refusal !== undefined) {
-        reject(refusal)
-        return
-      }
-      const { writer, waiters } = this.#openRequest(commandBytes(operations))
-      const start = writer.bytes
-      addCommand(writer, operations)
-      const end = writer.bytes
-      const waiter: Waiter = { resolve, reject, deadline, start, end, isSettled: false }
-      waiters.push(waiter)
-      this.#pendingBytes += end - start
-      if (signal !== undefined) this.#watch(signal, waiter)
-      this.#link.wake()
-    })
+  /** Sends `command`, whose keys and values are copied before it returns. @throws {RangeError} see RequestWriter */
+  write(command: Command, write: PendingWrite): void {
+    const bytes = commandBytes(command)
+    const refusal = this.#refusal(bytes, write.signal)
+    this.#meters.writes++
+    if (refusal !== undefined) {
+      this.#meters.failed(refusal)
+      write.fail(refusal)
+      return
+    }
+    const unsent = this.#openRequest(bytes)
+    const { writer, waiters } = unsent
+    unsent.calls = ++this.#calls
+    write.resultAt = hasResult(command) ? writer.resultCount : NO_RESULT
+    const start = writer.bytes
+    addCommand(writer, command)
+    write.start = start
+    write.end = writer.bytes
+    if (write.ackLeader) writer.askForAppended()
+    waiters.push(write)
+    this.#pendingBytes += write.end - start
+    if (write.signal !== undefined) this.#watch(write.signal, write)
+    this.#link.wake()
+  }
+
+  /** Follows the writes that are called from now on. */
+  follow(): WriteFollower {
+    const isPending = (mark: number) =>
+      [...this.#sent, ...this.#unsent].some(
+        ({ calls, waiters }) => calls > mark && waiters.some(({ isSettled }) => !isSettled),
+      )
+    const follower = new WriteFollower(this.#calls, isPending, (ended) =>
+      this.#followers.delete(ended),
+    )
+    this.#followers.add(follower)
+    return follower
+  }
+
+  /** Lets `companion` go along until the returned function is called. */
+  accompany(companion: Companion): () => void {
+    this.#companions.add(companion)
+    return () => this.#companions.delete(companion)
   }
 
   close(): void {
@@ -150,14 +209,12 @@ export class WritePipeline {
     })
   }
 
-  #refusal(operations: readonly Operation[], signal: AbortSignal | undefined): unknown | undefined {
+  #refusal(bytes: number, signal: AbortSignal | undefined): unknown | undefined {
     if (this.#ended !== undefined) return this.#ended
     if (signal?.aborted) return aborted(signal, 'none')
     const { refusal } = this.#link
     if (refusal !== undefined) return refusal
-    if (this.#pendingBytes + commandBytes(operations) <= this.#limits.maxPendingBytes) {
-      return undefined
-    }
+    if (this.#pendingBytes + bytes <= this.#limits.maxPendingBytes) return undefined
     return new StoreError(
       'QUORATE_OVERLOADED',
       `${this.#pendingBytes} bytes of writes are waiting already`,
@@ -167,11 +224,16 @@ export class WritePipeline {
 
   #openRequest(bytes: number): Unsent {
     const last = this.#unsent[this.#unsent.length - 1]
-    if (last !== undefined && last.writer.bytes + bytes <= this.#limits.maxRequestBytes) return last
+    if (last !== undefined && this.#hasRoom(last.writer, bytes)) return last
     const capacity = Math.max(this.#capacity, REQUEST_HEADER_BYTES + bytes)
-    const request: Unsent = { writer: new RequestWriter(capacity), waiters: [] }
+    const writer = new RequestWriter(capacity)
+    const request: Unsent = { writer, waiters: [], calls: 0, since: this.#backend.now() }
     this.#unsent.push(request)
     return request
+  }
+
+  #hasRoom({ bytes, resultCount }: RequestWriter, more: number): boolean {
+    return bytes + more <= this.#limits.maxRequestBytes && resultCount < RESULTS_MAX
   }
 
   #flush(): void {
@@ -186,7 +248,10 @@ export class WritePipeline {
     this.#capacity = Math.max(CAPACITY_MIN, unsent.writer.bytes)
     const request = unsent.writer.finish(this.#clientId, seq, this.#floor(seq), this.#base)
     if (this.#sent.length === 0) this.#lastHeardAt = this.#backend.now()
-    const sent: Sent = { seq, request, waiters: unsent.waiters, attempts: 0 }
+    this.#meters.requests++
+    this.#meters.requestBytes += request.length
+    const { waiters, calls, since } = unsent
+    const sent: Sent = { seq, request, waiters, calls, since, attempts: 0 }
     this.#sent.push(sent)
     return sent
   }
@@ -203,6 +268,7 @@ export class WritePipeline {
   #resend(): void {
     this.#isResendDue = false
     this.#lastHeardAt = this.#backend.now()
+    this.#meters.resends += this.#sent.length
     for (const sent of this.#sent) {
       this.#leaveOut(sent)
       this.#send(sent)
@@ -212,7 +278,7 @@ export class WritePipeline {
 
   /** See the file's comment. */
   #leaveOut(sent: Sent): void {
-    const left = this.#stillWanted(sent.waiters, sent.request)
+    const left = this.#stillWanted(sent.waiters, sent.request, 'sent')
     if (left === undefined) return
     const { writer, waiters } = left
     sent.request = writer.finish(this.#clientId, sent.seq, this.#floor(sent.seq), this.#base)
@@ -225,10 +291,15 @@ export class WritePipeline {
     if (sent === undefined) return
     this.#lastHeardAt = this.#backend.now()
     switch (answer.status) {
+      case 'appended':
+        for (const write of sent.waiters) {
+          if (write.ackLeader && !write.isSettled) write.appended(answer)
+        }
+        return
       case 'applied':
       case 'duplicate':
         this.#sent.splice(at, 1)
-        this.#settle(sent, new WriteResult(this.#backend.clusterId, answer))
+        this.#settle(sent, answer)
         if (this.#unsent.length > 0) this.#link.wake()
         return
       case 'stale':
@@ -246,22 +317,37 @@ export class WritePipeline {
     }
   }
 
-  #settle(sent: Sent, result: WriteResult): void {
-    for (const waiter of sent.waiters) {
-      this.#pendingBytes -= waiter.end - waiter.start
-      if (waiter.isSettled) continue
-      waiter.isSettled = true
-      waiter.resolve(result)
+  #settle(sent: Sent, answer: LinkAnswer): void {
+    for (const follower of this.#followers) {
+      if (sent.calls > follower.mark) follower.happened(answer.index)
+    }
+    this.#meters.writeMs.record(this.#backend.now() - sent.since)
+    const result = new WriteResult(this.#tokens, answer)
+    for (const write of sent.waiters) {
+      this.#pendingBytes -= write.end - write.start
+      if (write.isSettled) continue
+      const code = write.resultAt === NO_RESULT ? NO_RESULT : answer.results[write.resultAt]
+      if (code === undefined) {
+        this.#reject(write, resultsMissing())
+        continue
+      }
+      end(write)
+      write.done(result, code)
     }
   }
 
-  #fail(waiters: readonly Waiter[], error: unknown): void {
-    for (const waiter of waiters) {
-      this.#pendingBytes -= waiter.end - waiter.start
-      if (waiter.isSettled) continue
-      waiter.isSettled = true
-      waiter.reject(error)
+  #fail(waiters: readonly PendingWrite[], error: unknown): void {
+    for (const write of waiters) {
+      this.#pendingBytes -= write.end - write.start
+      this.#reject(write, error)
     }
+  }
+
+  #reject(write: PendingWrite, error: unknown): void {
+    if (write.isSettled) return
+    end(write)
+    this.#meters.failed(error)
+    write.fail(error)
   }
 
   /**
@@ -286,7 +372,8 @@ export class WritePipeline {
       const seq = this.#nextSeq++
       const floor = this.#floor(seq)
       const request = renumberRequest(sent.request, this.#clientId, seq, floor, this.#base)
-      this.#sent.push({ seq, request, waiters: sent.waiters, attempts: 0 })
+      const { waiters, calls, since } = sent
+      this.#sent.push({ seq, request, waiters, calls, since, attempts: 0 })
     }
     this.#isResendDue = true
   }
@@ -294,6 +381,8 @@ export class WritePipeline {
   #onTick(now: number): void {
     for (const sent of this.#sent) this.#expireSent(sent, now)
     this.#expireUnsent(now)
+    for (const follower of this.#followers) follower.look()
+    for (const companion of this.#companions) companion.tick(now)
     if (!this.#link.isReady) return
     const isSilent = this.#sent.length > 0 && now - this.#lastHeardAt >= RESEND_AFTER_MS
     if (this.#isResendDue || isSilent) this.#resend()
@@ -301,23 +390,17 @@ export class WritePipeline {
   }
 
   #expireSent(sent: Sent, now: number): void {
-    for (const waiter of sent.waiters) {
-      if (waiter.isSettled || now < waiter.deadline) continue
-      waiter.isSettled = true
-      waiter.reject(
-        new StoreError('QUORATE_TIMEOUT', 'the write was sent and not answered in time', {
-          outcome: 'unknown',
-        }),
-      )
+    for (const write of sent.waiters) {
+      if (write.isSettled || now < write.deadline) continue
+      const message = 'the write was sent and not answered in time'
+      this.#reject(write, new StoreError('QUORATE_TIMEOUT', message, { outcome: 'unknown' }))
     }
   }
 
   #expireUnsent(now: number): void {
     for (const unsent of this.#unsent) {
-      for (const waiter of unsent.waiters) {
-        if (waiter.isSettled || now < waiter.deadline) continue
-        waiter.isSettled = true
-        waiter.reject(this.#notSent())
+      for (const write of unsent.waiters) {
+        if (!write.isSettled && now >= write.deadline) this.#reject(write, this.#notSent())
       }
       this.#removeSettled(unsent)
     }
@@ -337,47 +420,48 @@ export class WritePipeline {
   /** Takes the commands of settled callers out of a request that was never sent. */
   #removeSettled(unsent: Unsent): void {
     const { writer } = unsent
-    const left = this.#stillWanted(unsent.waiters, writer.view(0, writer.bytes))
+    const left = this.#stillWanted(unsent.waiters, writer.view(0, writer.bytes), 'unsent')
     if (left === undefined) return
     unsent.writer = left.writer
     unsent.waiters = left.waiters
   }
 
-  /** The commands of those who still wait, and they; undefined when everybody does. */
-  #stillWanted(all: readonly Waiter[], request: Buffer): Unsent | undefined {
-    const waiters = all.filter((waiter) => !waiter.isSettled)
-    if (waiters.length === all.length) return undefined
-    for (const { isSettled, start, end } of all) if (isSettled) this.#pendingBytes -= end - start
+  /** The commands of those who still wait, and they; undefined when everybody does. See invariant 2. */
+  #stillWanted(
+    all: readonly PendingWrite[],
+    request: Buffer,
+    state: 'sent' | 'unsent',
+  ): Pick<Unsent, 'writer' | 'waiters'> | undefined {
+    if (!all.some(({ isSettled }) => isSettled)) return undefined
     const writer = new RequestWriter(request.length)
-    for (const waiter of waiters) {
-      const command = request.subarray(waiter.start, waiter.end)
-      waiter.start = writer.bytes
-      writer.copy(command)
-      waiter.end = writer.bytes
+    const waiters: PendingWrite[] = []
+    for (const write of all) {
+      const { start, end: commandEnd, isSettled, resultAt } = write
+      if (isSettled) this.#pendingBytes -= commandEnd - start
+      if (isSettled && (state === 'unsent' || resultAt === NO_RESULT)) continue
+      write.start = writer.bytes
+      write.resultAt = resultAt === NO_RESULT ? NO_RESULT : writer.resultCount
+      if (isSettled) writer.add(NOTHING)
+      else writer.copy(request.subarray(start, commandEnd))
+      write.end = writer.bytes
+      if (isSettled) this.#pendingBytes += write.end - write.start
+      else if (write.ackLeader) writer.askForAppended()
+      waiters.push(write)
     }
     return { writer, waiters }
   }
 
-  #watch(signal: AbortSignal, waiter: Waiter): void {
+  #watch(signal: AbortSignal, write: PendingWrite): void {
     const onAbort = () => {
-      if (waiter.isSettled) return
-      waiter.isSettled = true
-      const unsent = this.#unsent.find((request) => request.waiters.includes(waiter))
-      waiter.reject(aborted(signal, unsent === undefined ? 'unknown' : 'none'))
+      if (write.isSettled) return
+      const unsent = this.#unsent.find((request) => request.waiters.includes(write))
+      this.#reject(write, aborted(signal, unsent === undefined ? 'unknown' : 'none'))
       if (unsent === undefined) return
       this.#removeSettled(unsent)
       this.#unsent = this.#unsent.filter((request) => request.waiters.length > 0)
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    const { resolve, reject } = waiter
-    waiter.resolve = (result) => {
-      signal.removeEventListener('abort', onAbort)
-      resolve(result)
-    }
-    waiter.reject = (error) => {
-      signal.removeEventListener('abort', onAbort)
-      reject(error)
-    }
+    write.unwatch = () => signal.removeEventListener('abort', onAbort)
   }
 
   #onEnd(error: unknown): void {
@@ -387,14 +471,29 @@ export class WritePipeline {
     this.#sent = []
     for (const request of unsent) this.#fail(request.waiters, error)
     for (const request of sent) this.#fail(request.waiters, withUnknownOutcome(error))
+    for (const follower of this.#followers) follower.look()
+    for (const companion of this.#companions) companion.end(error)
   }
 }
 
-function addCommand(writer: RequestWriter, operations: readonly Operation[]): void {
+/** Nobody waits for it any more. */
+function end(write: PendingWrite): void {
+  write.isSettled = true
+  write.unwatch?.()
+}
+
+/** The ways of the hot path make no object of what they write. */
+function addCommand(writer: RequestWriter, command: Command): void {
+  if (command.type !== 'write') {
+    writer.add(command)
+    return
+  }
+  const { operations } = command
   const [first] = operations
   if (first === undefined || operations.length > 1) writer.batch(operations)
-  else if (first.type === 'put') writer.put(first.key, first.value)
-  else writer.del(first.key)
+  else if (first.type === 'put' && first.expiry === undefined) writer.put(first.key, first.value)
+  else if (first.type === 'del') writer.del(first.key)
+  else writer.add(command)
 }
 
 function aborted(signal: AbortSignal, outcome: 'none' | 'unknown'): StoreError {
@@ -402,6 +501,12 @@ function aborted(signal: AbortSignal, outcome: 'none' | 'unknown'): StoreError {
     outcome,
     cause: signal.reason,
   })
+}
+
+/** The answer is of another version of the format, or damaged. */
+function resultsMissing(): StoreError {
+  const message = 'the answer lacks the result of this write, which happened'
+  return new StoreError('QUORATE_FORMAT', message, { outcome: 'committed' })
 }
 
 function expired(outcome: 'unknown' | 'committed'): StoreError {

@@ -1,16 +1,59 @@
-/** The writes of a Store, view or session: from what the caller says to commands for the pipeline. */
-
-import type { Backend } from '../member/backend.js'
-import type { Operation } from '../wire/command.js'
-import { resolveWrite, type WriteOptions, type WriteSpec } from './call-options.js'
-import { encodeKey, encodeValue, type Key, type ValueEncoding } from './encoding.js'
+/** The writes of a Store, view or session: from what the caller says to commands for the pipeline, and back. */
+import { asBuffer } from '../base/bytes.js'
+import { StoreError } from '../base/errors.js'
+import type { AppliedWhere, Backend } from '../member/backend.js'
+import {
+  type Clear,
+  type Command,
+  type Compare,
+  hasResult,
+  type Operation,
+  RESULT_AGAIN,
+  RESULT_NO,
+  RESULT_NO_LEASE,
+  RESULT_PARTLY,
+  RESULT_TOO_LARGE,
+} from '../wire/command.js'
+import {
+  type Ack,
+  type BatchOptions,
+  type ClearOptions,
+  type DelOptions,
+  type PutOptions,
+  resolveWrite,
+  type WriteSpec,
+} from './call-options.js'
+import { encodeKey, type Key } from './encoding.js'
+import { grantLease, type Lease, type LeaseKeeper, type LeaseOptions } from './lease.js'
+import { refuseUnknown, requireOneOf } from './open-options.js'
+import { type AppendedWrite, Appending, type Coded, Deciding, Writing } from './pending-writes.js'
 import type { SessionState } from './session-state.js'
+import {
+  type BatchOperation,
+  encodeClear,
+  encodeLease,
+  encodeOperations,
+  encodePut,
+  encodeTransaction,
+  requireRevision,
+  requireTtl,
+  type Transaction,
+  type ValueRules,
+} from './transaction.js'
+import type { WriteFollower } from './write-follower.js'
 import type { WritePipeline, WriteResult } from './write-pipeline.js'
 
-/** One change of a batch. */
-export type BatchOperation =
-  | { readonly type: 'put'; readonly key: Key; readonly value: unknown }
-  | { readonly type: 'del'; readonly key: Key }
+/** What a write resolves to: an AppendedWrite with `ack: 'leader'`. */
+export type Written = WriteResult | AppendedWrite
+
+/** What a transaction resolves to. */
+export interface TransactionResult {
+  /** Whether all conditions held, and `then` was done. */
+  readonly succeeded: boolean
+  readonly index: number
+  readonly term: number
+  readonly token: string
+}
 
 /** See the file's comment. */
 export class Writer {
@@ -35,59 +78,248 @@ export class Writer {
     this.#session = session
   }
 
-  put(key: Key, value: unknown, options: WriteOptions | undefined): Promise<WriteResult> {
-    const spec = resolveWrite(options, this.#defaults)
-    return this.#write([this.#encodePut(key, value, spec.valueEncoding)], spec)
+  put(key: Key, value: unknown, options: PutOptions | undefined): Promise<Written> {
+    if (options === undefined) {
+      const rules = this.#rules(this.#defaults)
+      return this.#write([encodePut(key, value, undefined, rules)], undefined, this.#defaults)
+    }
+    const spec = resolveWrite('put', options, this.#defaults)
+    const put = encodePut(key, value, options, this.#rules(spec))
+    return this.#write([put], conditionOf(put.key, options), spec)
   }
 
-  del(key: Key, options: WriteOptions | undefined): Promise<WriteResult> {
-    const spec = resolveWrite(options, this.#defaults)
-    return this.#write([{ type: 'del', key: encodeKey(key) }], spec)
+  del(key: Key, options: DelOptions | undefined): Promise<Written> {
+    const spec = resolveWrite('del', options, this.#defaults)
+    const del = { type: 'del', key: encodeKey(key) } as const
+    return this.#write([del], options && conditionOf(del.key, options), spec)
   }
 
   batch(
     operations: readonly BatchOperation[],
-    options: WriteOptions | undefined,
-  ): Promise<WriteResult> {
-    const spec = resolveWrite(options, this.#defaults)
-    if (!Array.isArray(operations)) throw new TypeError('batch takes an array of operations')
-    if (operations.length === 0) throw new RangeError('a batch has at least one operation')
-    return this.#write(
-      operations.map((operation) => this.#encode(operation, spec.valueEncoding)),
-      spec,
-    )
+    options: BatchOptions | undefined,
+  ): Promise<Written> {
+    const spec = resolveWrite('batch', options, this.#defaults)
+    const encoded = encodeOperations(operations, this.#rules(spec))
+    if (encoded.length === 0) throw new RangeError('a batch has at least one operation')
+    return this.#write(encoded, undefined, spec)
   }
 
-  #write(operations: readonly Operation[], spec: WriteSpec): Promise<WriteResult> {
-    const deadline = this.#backend.now() + spec.timeoutMs
-    const written = this.#pipeline.write(operations, deadline, spec.signal)
-    const session = this.#session
-    if (session === undefined) return written
-    return written.then((result) => {
-      session.raise(result)
-      return result
+  clear(options: ClearOptions | undefined): Promise<WriteResult> {
+    const spec = requireCommitted(resolveWrite('clear', options, this.#defaults))
+    const { gt, gte, lt, lte, limit, reverse } = options ?? {}
+    const given = Object.entries({ gt, gte, lt, lte, limit, reverse })
+    const clear = encodeClear(Object.fromEntries(given.filter(([, value]) => value !== undefined)))
+    return this.#clear(clear, spec)
+  }
+
+  txn(transaction: Transaction, options: BatchOptions | undefined): Promise<TransactionResult> {
+    const spec = requireCommitted(resolveWrite('txn', options, this.#defaults))
+    return this.#transact(encodeTransaction(transaction, this.#rules(spec)), spec)
+  }
+
+  /** Follows the writes that are called from now on, through this Store and all its views and sessions. */
+  follow(): WriteFollower {
+    return this.#pipeline.follow()
+  }
+
+  lease(ttlMs: number, options: LeaseOptions = {}): Promise<Lease> {
+    refuseUnknown('a lease', options, ['keepAlive'])
+    const mode = requireOneOf('keepAlive', options.keepAlive ?? 'auto', ['auto', 'manual'] as const)
+    requireTtl(ttlMs)
+    const backend = this.#backend
+    const keeper: LeaseKeeper = {
+      now: () => backend.now(),
+      newLeaseId: () => asBuffer(backend.newClientId()).toString('hex'),
+      grant: (id, ms) => this.grant(id, ms),
+      keepAlive: (id) => this.keepAlive(id),
+      revoke: (id) => this.revoke(id),
+      accompany: (companion) => this.#pipeline.accompany(companion),
+    }
+    return grantLease(keeper, ttlMs, mode)
+  }
+
+  /** Whether it was granted: false when the lease exists already. */
+  async grant(lease: string, ttlMs: number): Promise<boolean> {
+    const command: Command = {
+      type: 'grant',
+      lease: encodeLease(lease),
+      ttlMs: requireTtl(ttlMs),
+    }
+    return (await this.#conditional(command, this.#defaults)).code !== RESULT_NO
+  }
+
+  /** Whether the lease lives still. */
+  async keepAlive(lease: string): Promise<boolean> {
+    const command: Command = { type: 'keepAlive', lease: encodeLease(lease) }
+    return (await this.#conditional(command, this.#defaults)).code !== RESULT_NO
+  }
+
+  /** Whether the lease lived; its keys are gone with it. */
+  async revoke(lease: string): Promise<boolean> {
+    const command: Command = { type: 'revoke', lease: encodeLease(lease) }
+    for (let times = 0; ; times++) {
+      const { code } = await this.#conditional(command, this.#defaults)
+      if (code !== RESULT_PARTLY) return code !== RESULT_NO || times > 0
+    }
+  }
+
+  #rules({ valueEncoding }: WriteSpec): ValueRules {
+    return { encoding: valueEncoding, maxBytes: this.#maxValueBytes }
+  }
+
+  #deadline({ timeoutMs }: WriteSpec): number {
+    return this.#backend.now() + timeoutMs
+  }
+
+  #write(
+    operations: readonly Operation[],
+    condition: Compare | undefined,
+    spec: WriteSpec,
+  ): Promise<Written> {
+    if (condition !== undefined) {
+      return this.#writeIf(operations, condition, requireCommitted(spec))
+    }
+    const command: Command = { type: 'write', operations }
+    if (hasResult(command)) return this.#writeCoded(command, requireCommitted(spec))
+    if (spec.ack === 'leader') return this.#append(command, spec)
+    const written = new Promise<WriteResult>((resolve, reject) => {
+      const write = new Writing(this.#deadline(spec), spec.signal, this.#session, resolve, reject)
+      this.#pipeline.write(command, write)
+    })
+    return spec.ack === 'quorum' ? written : written.then((result) => this.#acked(result, spec))
+  }
+
+  #append(command: Command, spec: WriteSpec): Promise<AppendedWrite> {
+    return new Promise((resolve, reject) => {
+      const write = new Appending(this.#deadline(spec), spec.signal, this.#session, resolve, reject)
+      this.#pipeline.write(command, write)
     })
   }
 
-  #encode(operation: BatchOperation, encoding: ValueEncoding): Operation {
-    if (typeof operation !== 'object' || operation === null) {
-      throw new TypeError('an operation of a batch is an object')
-    }
-    switch (operation.type) {
-      case 'put':
-        return this.#encodePut(operation.key, operation.value, encoding)
-      case 'del':
-        return { type: 'del', key: encodeKey(operation.key) }
-      default:
-        throw new TypeError('the type of an operation is put or del')
+  async #clear(clear: Clear, spec: WriteSpec): Promise<WriteResult> {
+    const command: Command = { type: 'write', operations: [clear] }
+    const isLimited = clear.limit !== Number.POSITIVE_INFINITY
+    const deadline = this.#deadline(spec)
+    for (;;) {
+      const { result, code } = await this.#coded(command, spec, deadline)
+      // Keys that are left are left by the limit, when there is one.
+      const isDone = code === RESULT_PARTLY ? isLimited : code !== RESULT_AGAIN
+      if (isDone) return this.#acked(result, spec)
     }
   }
 
-  #encodePut(key: Key, value: unknown, encoding: ValueEncoding): Operation {
-    return {
-      type: 'put',
-      key: encodeKey(key),
-      value: encodeValue(value, encoding, this.#maxValueBytes),
+  async #transact(command: Command, spec: WriteSpec): Promise<TransactionResult> {
+    const { result, code } = await this.#conditional(command, spec)
+    await this.#acked(result, spec)
+    const { index, term, token } = result
+    return { succeeded: code !== RESULT_NO, index, term, token }
+  }
+
+  async #writeCoded(command: Command, spec: WriteSpec): Promise<WriteResult> {
+    const { result } = await this.#conditional(command, spec)
+    return this.#acked(result, spec)
+  }
+
+  async #writeIf(
+    operations: readonly Operation[],
+    condition: Compare,
+    spec: WriteSpec,
+  ): Promise<WriteResult> {
+    const command: Command = { type: 'txn', compares: [condition], then: operations, else: [] }
+    const { result, code } = await this.#conditional(command, spec)
+    if (code === RESULT_NO) {
+      const message = 'the key is not as the write expects it to be; nothing was changed'
+      throw new StoreError('QUORATE_CONFLICT', message)
     }
+    return this.#acked(result, spec)
+  }
+
+  /** Does `command` until it was not turned away for want of room in its entry. */
+  async #conditional(command: Command, spec: WriteSpec): Promise<Coded> {
+    const deadline = this.#deadline(spec)
+    for (;;) {
+      const coded = await this.#coded(command, spec, deadline)
+      if (coded.code !== RESULT_AGAIN) return accepted(command, coded)
+    }
+  }
+
+  #coded(command: Command, { signal }: WriteSpec, deadline: number): Promise<Coded> {
+    return new Promise((resolve, reject) => {
+      const write = new Deciding(deadline, signal, this.#session, resolve, reject)
+      this.#pipeline.write(command, write)
+    })
+  }
+
+  /** Resolves when `result` has reached whom `ack` names. */
+  async #acked(result: WriteResult, spec: WriteSpec): Promise<WriteResult> {
+    const where = whereOf(spec.ack)
+    if (where === undefined) return result
+    try {
+      await this.#backend.awaitApplied(result.index, where, this.#deadline(spec), spec.signal)
+    } catch (error) {
+      this.#backend.calls.failed(error)
+      throw error
+    }
+    return result
+  }
+}
+
+/** @throws {StoreError} when nothing happened for another reason than what the command itself asks. */
+function accepted(command: Command, coded: Coded): Coded {
+  const { code } = coded
+  if (code === RESULT_TOO_LARGE) {
+    throw new StoreError(
+      'QUORATE_TOO_LARGE',
+      'it would clear more keys than one step may; nothing was changed',
+    )
+  }
+  const noLease = command.type === 'write' ? RESULT_NO : RESULT_NO_LEASE
+  const mayLackLease = command.type === 'write' || command.type === 'txn'
+  if (mayLackLease && code === noLease && !isClear(command)) {
+    throw new StoreError(
+      'QUORATE_NO_LEASE',
+      'the lease does not exist (any more); nothing was changed',
+    )
+  }
+  return coded
+}
+
+/** Throws for an acknowledgement that comes before there is a result. */
+function requireCommitted(spec: WriteSpec): WriteSpec {
+  if (spec.ack !== 'leader') return spec
+  throw new TypeError("ack: 'leader' is for writes whose effect does not depend on the state")
+}
+
+function isClear(command: Command): boolean {
+  return command.type === 'write' && command.operations.every(({ type }) => type === 'clear')
+}
+
+function conditionOf(
+  key: Uint8Array,
+  { ifRevision, ifAbsent }: DelOptions & PutOptions,
+): Compare | undefined {
+  if (ifRevision !== undefined && ifAbsent !== undefined) {
+    throw new TypeError('a write has ifRevision or ifAbsent, not both')
+  }
+  if (ifRevision !== undefined) {
+    return { type: 'revision', key, revision: requireRevision(ifRevision) }
+  }
+  if (ifAbsent === undefined) return undefined
+  if (ifAbsent !== true) throw new TypeError('ifAbsent is true, or is not given')
+  return { type: 'absent', key }
+}
+
+/** Where a write has to be applied beside the leader before it is acknowledged. */
+function whereOf(ack: Ack): AppliedWhere | undefined {
+  switch (ack) {
+    case 'leader':
+    case 'quorum':
+      return undefined
+    case 'applied':
+      return 'here'
+    case 'all':
+      return 'all'
+    default:
+      return ack
   }
 }

@@ -3,8 +3,8 @@
  * how much of the log nobody needs any more, and questions about the membership. The frame's kind says which; all
  * integers little-endian.
  *
- *   request   u32 link | request (wire/command.ts)
- *   answers   { u32 link | u8 status | u64 seq | u64 index | u64 term }*
+ *   request   u32 link | request (wire/request.ts)
+ *   answers   { u32 link | u8 status | u64 seq | u64 index | u64 term | u16 results | a byte for each }*
  *   retained  u64 index: every member has the log up to here (0 from a member that does not lead); a sign of life
  *   question  a call of wire/envelope.ts about the membership (wire/membership.ts)
  *   reply     its answer
@@ -12,7 +12,7 @@
  *
  * On the wire: never change the meaning of a number here, add new ones.
  */
-import { asBuffer, readU64, writeU64 } from '../base/bytes.js'
+import { asBuffer, EMPTY, readU64, writeU64 } from '../base/bytes.js'
 import { DecodeError } from './command.js'
 
 /** On the wire: what the body of a member's frame is. */
@@ -24,15 +24,24 @@ export const FRAME_QUESTION = 5
 export const FRAME_REPLY = 6
 export const FRAME_SPACE = 10
 
-const ANSWER_BYTES = 29
+/** Of an answer without results. */
+const ANSWER_BYTES = 31
 const LINK_BYTES = 4
 
 /**
  * What became of a request. `applied` and `duplicate`: it happened, at `index`. `gap`: an earlier request of
  * the client is missing, nothing happened. `expired`: the client is not known any more, nothing happened this
- * time. `stale`: it happened, but its index is forgotten. `refused`: the leader did not take it.
+ * time. `stale`: it happened, but its index is forgotten. `refused`: the leader did not take it. `appended`: it stands
+ * in the leader's log and may still be lost; another answer follows if it is not.
  */
-export type AnswerStatus = 'applied' | 'duplicate' | 'gap' | 'expired' | 'stale' | 'refused'
+export type AnswerStatus =
+  | 'applied'
+  | 'duplicate'
+  | 'gap'
+  | 'expired'
+  | 'stale'
+  | 'refused'
+  | 'appended'
 
 /** On the wire: a status is sent as its position here. */
 const STATUSES: readonly AnswerStatus[] = [
@@ -42,6 +51,7 @@ const STATUSES: readonly AnswerStatus[] = [
   'expired',
   'stale',
   'refused',
+  'appended',
 ]
 
 /** The answer to one request of one link. */
@@ -51,6 +61,8 @@ export interface Answer {
   readonly status: AnswerStatus
   readonly index: number
   readonly term: number
+  /** The result bytes of its commands that have one, in order (wire/command.ts); empty unless it happened. */
+  readonly results: Uint8Array
 }
 
 /** The parts of a request frame; `request` is not copied. */
@@ -68,7 +80,9 @@ export function decodeRequest(body: Buffer): { link: number; request: Buffer } {
 
 /** The body of an answers frame. */
 export function encodeAnswers(answers: readonly Answer[]): Uint8Array {
-  const body = Buffer.allocUnsafe(answers.length * ANSWER_BYTES)
+  let bytes = answers.length * ANSWER_BYTES
+  for (const { results } of answers) bytes += results.length
+  const body = Buffer.allocUnsafe(bytes)
   let at = 0
   for (const answer of answers) {
     body.writeUInt32LE(answer.link, at)
@@ -76,16 +90,21 @@ export function encodeAnswers(answers: readonly Answer[]): Uint8Array {
     writeU64(body, answer.seq, at + 5)
     writeU64(body, answer.index, at + 13)
     writeU64(body, answer.term, at + 21)
-    at += ANSWER_BYTES
+    body.writeUInt16LE(answer.results.length, at + 29)
+    body.set(answer.results, at + ANSWER_BYTES)
+    at += ANSWER_BYTES + answer.results.length
   }
   return body
 }
 
 /** Takes an answers frame apart. */
 export function decodeAnswers(body: Buffer): Answer[] {
-  if (body.length % ANSWER_BYTES !== 0) throw new DecodeError('answers frame cut short')
   const answers: Answer[] = []
-  for (let at = 0; at < body.length; at += ANSWER_BYTES) {
+  for (let at = 0; at < body.length; ) {
+    const start = at + ANSWER_BYTES
+    if (start > body.length) throw new DecodeError('answers frame cut short')
+    const end = start + body.readUInt16LE(at + 29)
+    if (end > body.length) throw new DecodeError('answers frame cut short')
     const status = STATUSES[body[at + 4]!]
     const seq = readU64(body, at + 5)
     const index = readU64(body, at + 13)
@@ -93,7 +112,10 @@ export function decodeAnswers(body: Buffer): Answer[] {
     if (status === undefined || seq === undefined || index === undefined || term === undefined) {
       throw new DecodeError('malformed answer')
     }
-    answers.push({ link: body.readUInt32LE(at), seq, status, index, term })
+    // A copy, if there is anything: it is kept longer than the frame.
+    const results = start === end ? EMPTY : Uint8Array.prototype.slice.call(body, start, end)
+    answers.push({ link: body.readUInt32LE(at), seq, status, index, term, results })
+    at = end
   }
   return answers
 }

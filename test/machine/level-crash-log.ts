@@ -4,7 +4,7 @@ import { keyedBelow, keyedU32 } from '../../src/base/prng.js'
 import { LevelDatabases } from '../../src/env/level-database.js'
 import { StateMachine } from '../../src/machine/state-machine.js'
 import type { Entry } from '../../src/raft/types.js'
-import { packEntry, RequestWriter } from '../../src/wire/command.js'
+import { packEntry, RequestWriter } from '../../src/wire/request.js'
 import { clientId, OPTIONS } from './machine-fixture.js'
 
 const OPERATIONS = 12

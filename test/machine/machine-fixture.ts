@@ -4,7 +4,7 @@ import { type MachineOptions, StateMachine } from '../../src/machine/state-machi
 import type { ConfState, Entry } from '../../src/raft/types.js'
 import { SimDatabases } from '../../src/sim/sim-database.js'
 import { SimWorld } from '../../src/sim/world.js'
-import { packEntry, RequestWriter } from '../../src/wire/command.js'
+import { packEntry, RequestWriter } from '../../src/wire/request.js'
 
 /** The configuration with these voters and nothing else. */
 export function conf(...voters: number[]): ConfState {
@@ -14,6 +14,7 @@ export function conf(...voters: number[]): ConfState {
 /** The options of most tests: many sessions, and a configuration entry's data are its voters and its members. */
 export const OPTIONS: MachineOptions = {
   maxSessions: 100,
+  historyBytes: 1_000_000,
   initial: { conf: conf(1, 2, 3), members: Uint8Array.of(1, 2, 3) },
   confChange: (_before, { data }) => ({ conf: conf(...data), members: data }),
 }

@@ -42,7 +42,8 @@ test('a duplicate names the term of the entry that applied it', async () => {
   const machine = await host.open()
   await host.run(machine.apply([entry(1, [request('c', 1)], 4)]))
   const [again] = await host.run(machine.apply([entry(2, [request('c', 1)], 6)]))
-  assert.deepEqual(again!.outcomes, [{ status: 'duplicate', index: 1, term: 4 }])
+  const results = new Uint8Array(0)
+  assert.deepEqual(again!.outcomes, [{ status: 'duplicate', index: 1, term: 4, results }])
 })
 
 test('a request whose predecessor is missing is a gap until that one has come', async () => {

@@ -65,14 +65,15 @@ test('an empty entry and a configuration entry move the index, too', async () =>
   const machine = await host.open()
   const applied = await host.run(machine.apply([entry(1, []), confEntry(2, 4, 5), entry(3, [])]))
   assert.deepEqual(applied, [
-    { index: 1, term: 1, outcomes: [], configuration: undefined },
+    { index: 1, term: 1, outcomes: [], configuration: undefined, expiry: [] },
     {
       index: 2,
       term: 1,
       outcomes: [],
       configuration: { conf: conf(4, 5), members: Uint8Array.of(4, 5) },
+      expiry: [],
     },
-    { index: 3, term: 1, outcomes: [], configuration: undefined },
+    { index: 3, term: 1, outcomes: [], configuration: undefined, expiry: [] },
   ])
   assert.deepEqual([machine.appliedIndex, machine.conf], [3, conf(4, 5)])
 })
@@ -128,7 +129,7 @@ test('an entry that cannot be decoded stops the machine, and nothing of it is se
   const machine = await host.open()
   const good = entry(1, [put(1, 'a=1 b=1')])
   const cut = { ...good, data: good.data.subarray(0, -1) }
-  const newer = { ...good, data: Uint8Array.of(2, 0, 0) }
+  const newer = { ...good, data: Uint8Array.of(3, 0, 0) }
   await assert.rejects(host.run(machine.apply([cut])), { code: 'QUORATE_FORMAT' })
   await assert.rejects(host.run(machine.apply([good])), { code: 'QUORATE_STOPPED' })
   assert.equal(machine.get(A), undefined)
@@ -305,7 +306,7 @@ test('the bytes in the database are those of docs/formats.md', async () => {
     `00 02000300000000000000${index}00b312da`,
     '0001 010203',
     '0161 0133eb344002000000000068656c6c6f',
-    `02636c69656e742038 01${one}${one}${one}${two}${two}${three}1af41a86`,
+    `02636c69656e742038 02${one}${one}${one}${two}${two}${three}0000cf4a16ce`,
   ])
 })
 

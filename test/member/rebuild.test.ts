@@ -133,7 +133,7 @@ async function applyNextRequestsUnseen(cluster: SimCluster, name: string): Promi
     const session = decodeSessionRecord(key.toString('latin1', 1), value)
     session.lastSeq++
     session.results.push(session.results.at(-1)!)
-    const record = Buffer.alloc(value.length + 16)
+    const record = Buffer.alloc(value.length + 18)
     return record.subarray(0, writeSessionRecord(session, record))
   })
   assert.ok(changed > 0)

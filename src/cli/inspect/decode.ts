@@ -3,19 +3,11 @@ import { asBuffer } from '../../base/bytes.js'
 import type { ScannedFrame } from '../../log/scan.js'
 import { decodeConfChange } from '../../raft/conf-change.js'
 import type { Entry } from '../../raft/types.js'
-import { DecodeError, visitCommands, visitRequests } from '../../wire/command.js'
+import { DecodeError } from '../../wire/command.js'
 import { decodeRecords } from '../../wire/directory.js'
+import { isOwnRequest, readCommands, visitRequests } from '../../wire/request.js'
 import { bytes, count } from '../terminal.js'
-
-const KEY_SHOWN = 60
-
-/** A key as text in quotes if it is text, else in hexadecimal. */
-export function describeKey(key: Uint8Array): string {
-  const text = asBuffer(key).toString('utf8')
-  const isText = asBuffer(key).equals(Buffer.from(text, 'utf8')) && !/\p{Cc}/u.test(text)
-  const shown = isText ? JSON.stringify(text) : `0x${asBuffer(key).toString('hex')}`
-  return shown.length > KEY_SHOWN ? `${shown.slice(0, KEY_SHOWN)}…` : shown
-}
+import { describeCommand } from './describe-command.js'
 
 /** One frame in a line. */
 export function describeFrame(frame: ScannedFrame): string {
@@ -45,11 +37,15 @@ function requestsOf({ data: bytesOfEntry }: Entry): string[] {
   const data = asBuffer(bytesOfEntry)
   const lines: string[] = []
   visitRequests(data, (request, offset) => {
-    lines.push(`  client ${request.clientId.toString('hex')}  request ${count(request.seq)}`)
-    visitCommands(data, offset, request, {
-      put: (key, value) => lines.push(`    put ${describeKey(key)}, ${bytes(value.length)}`),
-      del: (key) => lines.push(`    del ${describeKey(key)}`),
-    })
+    const client = request.clientId.toString('hex')
+    lines.push(
+      isOwnRequest(request)
+        ? '  the leader itself'
+        : `  client ${client}  request ${count(request.seq)}`,
+    )
+    for (const command of readCommands(data, offset, request)) {
+      lines.push(...describeCommand(command).map((line) => `    ${line}`))
+    }
   })
   return lines.length === 0 ? ['  nothing: the first entry of a leader'] : lines
 }

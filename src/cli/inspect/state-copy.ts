@@ -38,6 +38,7 @@ export async function openStateCopy(stateDir: string, identity: Identity): Promi
     }
     const machine = await StateMachine.open(new LevelDatabases(MEMORY), copy, {
       maxSessions: MAX_SESSIONS,
+      historyBytes: 0,
       initial: firstConfiguration(identity.firstMembers),
       confChange: changeConfiguration,
     })

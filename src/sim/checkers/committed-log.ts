@@ -7,12 +7,15 @@
  */
 import type { Change, Found, Value } from '../history.js'
 
+/** The client of requests that the leader itself made: what had expired is removed. */
+export const THE_LEADER = '0000000000000000'
+
 /** A client's request, as the state machine applied it. Those it refused as repeated are not listed. */
 export interface AppliedRequest {
   /** The log index of its entry; several requests may share one. */
   readonly index: number
   readonly client: string
-  /** The client's number for the request. */
+  /** The client's number for the request; of the leader's own, the index. */
   readonly seq: number
   /** Each command's changes; a command is atomic and stands for one write of the history. */
   readonly commands: readonly (readonly Change[])[]

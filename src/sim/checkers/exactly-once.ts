@@ -13,7 +13,7 @@
  */
 import { type Call, type Change, changesOf, type History, isWrite } from '../history.js'
 import { isAcknowledgedWrite } from './answered.js'
-import type { CommittedLog } from './committed-log.js'
+import { type CommittedLog, THE_LEADER } from './committed-log.js'
 import { describeCall, describeChange, eventsOf } from './describe.js'
 import type { Verdict } from './verdict.js'
 
@@ -127,7 +127,8 @@ function groupsOf(history: History, log: CommittedLog): Group[] {
     else if (outcome.type === 'fail') group.failed.push(call)
     else group.unknown.push(call)
   }
-  for (const { index, commands } of log.requests) {
+  for (const { client, index, commands } of log.requests) {
+    if (client === THE_LEADER) continue
     for (const changes of commands) groupOf(changes).applied.push(index)
   }
   return [...groups.values()]

@@ -28,6 +28,7 @@ export type Rule =
   | 'C4 bounded staleness'
   | 'C5 exactly once'
   | 'C6 every call settles'
+  | 'C7 watch guarantees'
   | 'L1 a leader emerges'
   | 'L2 members converge'
   | 'L3 fresh calls succeed'

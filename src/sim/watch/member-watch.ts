@@ -112,7 +112,7 @@ export class MemberWatch {
           this.#cluster.configures(this.#node, index, configuration)
         }
         const expected = this.#cluster.model.statusesAt(index)
-        const given = outcomes.map(({ status }) => status)
+        const given = outcomes.map(({ status, results }) => [status, ...results].join(' '))
         this.#findings.expect(
           expected !== undefined && given.join() === expected.join(),
           'S4 one session table',

@@ -7,16 +7,25 @@
 import { assert } from '../../base/assert.js'
 import { asBuffer } from '../../base/bytes.js'
 import type { Database, DatabaseBatch, DatabaseSnapshot, Databases } from '../../env/database.js'
-import { DATA_PREFIX, MEMBERS_KEY, META_KEY, SESSION_PREFIX } from '../../machine/key-space.js'
+import {
+  ATTACHMENT_PREFIX,
+  DATA_PREFIX,
+  LEASE_PREFIX,
+  MEMBERS_KEY,
+  META_KEY,
+  SESSION_PREFIX,
+  TTL_PREFIX,
+} from '../../machine/key-space.js'
 import { decodeStateRecord } from '../../machine/state-record.js'
 import { readStoredValue } from '../../machine/stored-value.js'
 import type { LogIndex } from '../../raft/types.js'
-import { digestOf } from './model-machine.js'
+import { digestOf } from './model-state.js'
 
 /** A state as the database holds it: sums over its keys, so that equal states have equal digests. */
 export interface StateDigest {
   readonly appliedIndex: LogIndex
   readonly data: number
+  /** With leases and what goes by itself. */
   readonly sessions: number
 }
 
@@ -173,6 +182,9 @@ class Sums {
         return
       }
       case SESSION_PREFIX:
+      case LEASE_PREFIX:
+      case ATTACHMENT_PREFIX:
+      case TTL_PREFIX:
         this.#replace('sessions', name, digestOf(key, bytes, 0))
         return
       default:
