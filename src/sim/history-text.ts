@@ -24,7 +24,7 @@ import {
 } from './history.js'
 
 const READ_LEVELS: readonly ReadLevel[] = ['strong', 'session', 'eventual']
-const WRITE_ACKS: readonly WriteAck[] = ['leader', 'quorum', 'applied', 'all']
+const WRITE_ACKS = ['leader', 'quorum', 'applied', 'all'] as const
 const OPERATIONS: readonly Operation['f'][] = ['get', 'getMany', 'scan', 'put', 'del', 'batch']
 
 /** Writes `events` as text, a line break after each line. */
@@ -125,6 +125,9 @@ function readTermsOf(fields: Fields): Pick<Read, 'level' | 'maxStalenessMs'> {
 }
 
 function ackOf(fields: Fields): WriteAck {
+  const { ack } = fields
+  if (typeof ack === 'object' && ack !== null)
+    return { members: numberOf(fieldsOf(ack), 'members') }
   return oneOf(fields, 'ack', WRITE_ACKS)
 }
 

@@ -24,7 +24,7 @@ export type Found = Value | null
 export type ReadLevel = 'strong' | 'session' | 'eventual'
 
 /** When a write is answered. One that only its leader has (`leader`) may be lost after its `ok`. */
-export type WriteAck = 'leader' | 'quorum' | 'applied' | 'all'
+export type WriteAck = 'leader' | 'quorum' | 'applied' | 'all' | { readonly members: number }
 
 /** One change of one key. */
 export type Change =

@@ -6,6 +6,7 @@ import { keyedU32 } from '../../src/base/prng.js'
 import type { Message } from '../../src/raft/types.js'
 import { cluster } from '../raft/harness.js'
 import { copyOf, mutate } from '../raft/mutation.js'
+import { Draws } from './draws.js'
 
 /** What a run came to. */
 export interface FuzzResult {
@@ -30,23 +31,9 @@ const NUMBER_FIELDS = [
   ...['session', 'index', 'hintIndex', 'hintTerm', 'context'],
 ]
 
-/** Draws for one round: a stream is enough here, since nothing is shrunk. */
-class Draws {
-  readonly #seed: number
-  #count = 0
-
-  constructor(seed: number) {
-    this.#seed = seed
-  }
-
-  below(bound: number): number {
-    return keyedU32(this.#seed, this.#count++) % bound
-  }
-
-  number(): number {
-    if (this.below(ODD_ONE_IN) > 0) return this.below(SMALL_NUMBERS)
-    return ODD_NUMBERS[this.below(ODD_NUMBERS.length)]!
-  }
+function oddNumber(draws: Draws): number {
+  if (draws.below(ODD_ONE_IN) > 0) return draws.below(SMALL_NUMBERS)
+  return draws.oneOf(ODD_NUMBERS)
 }
 
 /** Steps at least `messages` hostile messages; throws what a core throws, with the round's seed in the message. */
@@ -105,13 +92,13 @@ function mutated(messages: readonly Message[], draws: Draws): Message | undefine
   const original = messages[draws.below(Math.max(1, messages.length))]
   if (original === undefined) return undefined
   const lie = copyOf(original)
-  for (let i = draws.below(3); i >= 0; i--) mutate(lie, draws.below(40), draws.number())
+  for (let i = draws.below(3); i >= 0; i--) mutate(lie, draws.below(40), oddNumber(draws))
   return lie
 }
 
 function madeUp(draws: Draws): Message {
   const message: Record<string, unknown> = { type: TYPES[draws.below(TYPES.length)] }
-  for (const field of NUMBER_FIELDS) message[field] = draws.number()
+  for (const field of NUMBER_FIELDS) message[field] = oddNumber(draws)
   if (draws.below(2) === 0) {
     message.from = 1 + draws.below(3)
     message.to = 1 + draws.below(3)
@@ -119,17 +106,17 @@ function madeUp(draws: Draws): Message {
   message.reject = draws.below(2) === 0
   message.transfer = draws.below(2) === 0
   message.entries = Array.from({ length: draws.below(3) }, () => ({
-    term: draws.number(),
-    index: draws.number(),
+    term: oddNumber(draws),
+    index: oddNumber(draws),
     kind: ['normal', 'confChange', 'confChangeV2', 'other'][draws.below(4)],
     data: new Uint8Array(draws.below(4)),
   }))
-  const ids = () => Array.from({ length: draws.below(3) }, () => draws.number())
+  const ids = () => Array.from({ length: draws.below(3) }, () => oddNumber(draws))
   const conf = { voters: ids(), votersOutgoing: ids(), learners: ids(), learnersNext: ids() }
   const autoLeave = draws.below(2) === 0
   message.snapshot = {
-    term: draws.number(),
-    index: draws.number(),
+    term: oddNumber(draws),
+    index: oddNumber(draws),
     conf: { ...conf, autoLeave },
   }
   return message as unknown as Message

@@ -18,6 +18,8 @@ import { count, milliseconds } from '../../src/cli/terminal.js'
 import type { OpenOptions } from '../../src/index.js'
 import { LeaderWatch } from './leader-watch.js'
 import { Ledger } from './ledger.js'
+import type { LevelCluster } from './levels/faults.js'
+import { tortureLevels } from './levels/run.js'
 import { MembershipChanges, planChanges } from './membership.js'
 import type { TortureOperations } from './operations.js'
 import { describeFault, planFullDisks, planRound } from './plan.js'
@@ -31,6 +33,7 @@ const HELP = `npm run torture -- [flags]
   --seed N               choice of faults; drawn and printed when not given
   --disk-full            fill the disks of members, which are small ones then
   --membership           add, remove, replace and demote members and transfer leadership meanwhile
+  --check-levels         every read level and acknowledgement under kill, pause and partition, judged by the checkers
   --verbose              print every round's faults`
 
 const MEMBERS = ['a', 'b', 'c'] as const
@@ -50,6 +53,7 @@ interface Settings {
   readonly roundMs: number
   readonly changesMembers: boolean
   readonly fillsDisks: boolean
+  readonly checksLevels: boolean
   readonly isVerbose: boolean
 }
 
@@ -60,14 +64,15 @@ function readSettings(args: readonly string[]): Settings | undefined {
     seed: { type: 'string' },
     membership: { type: 'boolean', default: false },
     'disk-full': { type: 'boolean', default: false },
+    'check-levels': { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return undefined
   const seconds = Number(flags['seconds-per-round'])
   if (!(seconds >= 0.1)) throw new UsageError('--seconds-per-round takes a number from 0.1 up')
-  if (flags.membership && flags['disk-full']) {
-    throw new UsageError('--membership and --disk-full are two runs')
+  if ([flags.membership, flags['disk-full'], flags['check-levels']].filter(Boolean).length > 1) {
+    throw new UsageError('--membership, --disk-full and --check-levels are runs of their own')
   }
   const seed = flags.seed ?? String(Math.floor(Math.random() * 2 ** 31))
   return {
@@ -76,6 +81,7 @@ function readSettings(args: readonly string[]): Settings | undefined {
     roundMs: seconds * 1000,
     changesMembers: flags.membership,
     fillsDisks: flags['disk-full'],
+    checksLevels: flags['check-levels'],
     isVerbose: flags.verbose,
   }
 }
@@ -139,8 +145,14 @@ async function torture(
 }
 
 /** The command that draws the same faults again. */
-function replay({ seed, roundMs, changesMembers, fillsDisks }: Settings): string {
-  const kind = changesMembers ? ' --membership' : fillsDisks ? ' --disk-full' : ''
+function replay(settings: Settings): string {
+  const { seed, roundMs, changesMembers, fillsDisks, checksLevels } = settings
+  const kinds = [
+    changesMembers ? ' --membership' : '',
+    fillsDisks ? ' --disk-full' : '',
+    checksLevels ? ' --check-levels' : '',
+  ]
+  const kind = kinds.join('')
   return `The same faults again:\nnpm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}${kind}`
 }
 
@@ -156,6 +168,41 @@ function convict(report: RoundReport, settings: Settings): false {
   return false
 }
 
+async function checkLevels(root: string, settings: Settings): Promise<number> {
+  const begun = performance.now()
+  let cluster: LevelCluster | undefined
+  const onCluster = (begun: LevelCluster): void => {
+    cluster = begun
+  }
+  const report = await untilInterrupted(tortureLevels({ ...settings, root, say, onCluster }))
+  if (report === 'interrupted') {
+    await killAll(cluster)
+    say(`seed ${settings.seed}; the data is in ${root}`)
+    return EXIT_INTERRUPTED
+  }
+  const { violations, gaps, calls, staleReads, historyFile } = report
+  for (const violation of violations) say(`violation: ${violation}`)
+  for (const gap of gaps) say(`not tested: ${gap}`)
+  if (historyFile !== undefined) say(`the history is ${historyFile}, the data beside it`)
+  else await rm(root, { recursive: true, force: true })
+  if (violations.length + gaps.length > 0) {
+    say(`\nFAILED: ${violations.length} violations. ${replay(settings)}`)
+    return 1
+  }
+  say(
+    `\n${count(settings.rounds)} rounds, ${count(calls)} calls, 0 violations; ` +
+      `${count(staleReads)} weak reads were stale, as they may be ` +
+      `(${milliseconds(performance.now() - begun)})`,
+  )
+  return 0
+}
+
+/** Also those that stand still: they would outlive this process. */
+async function killAll(cluster: LevelCluster | undefined): Promise<void> {
+  const alive = cluster?.members.filter((member) => cluster.isAlive(member)) ?? []
+  await Promise.all(alive.map((member) => cluster?.kill(member)))
+}
+
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
@@ -168,6 +215,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const root = await mkdtemp(join(tmpdir(), 'quorate-torture-'))
   say(`seed ${settings.seed}`)
+  if (settings.checksLevels) return checkLevels(root, settings)
   const disks = settings.fillsDisks ? await SmallDisks.mount(root, MEMBERS) : undefined
   const cluster = await ProcessCluster.create<TortureOperations>({
     script: join(import.meta.dirname, 'member-process.js'),

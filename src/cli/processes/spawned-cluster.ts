@@ -76,6 +76,16 @@ export class SpawnedCluster<O extends Operations = StoreOperations> {
     return [...this.#members.keys()]
   }
 
+  /** Whether the member has a process, paused or not. */
+  isAlive(member: string): boolean {
+    return this.#memberOf(member).child?.isAlive === true
+  }
+
+  /** Whether its process can answer calls: there is one, and it is not paused. */
+  isRunning(member: string): boolean {
+    return this.#memberOf(member).child?.isRunning === true
+  }
+
   /** Carries out an operation in a member's process. */
   call<K extends keyof O & string>(
     member: string,
@@ -126,7 +136,28 @@ export class SpawnedCluster<O extends Operations = StoreOperations> {
     this.#apply()
   }
 
-  /** Ends all cuts. */
+  /** Lets pass again what goes from one member to another. */
+  mend(from: string, to: string): void {
+    this.#plan.mend(from, to)
+    this.#apply()
+  }
+
+  /**
+   * What goes from one member to another takes so many milliseconds longer, until `heal`; not finer than Node's
+   * timers.
+   */
+  slow(from: string, to: string, ms: number): void {
+    this.#plan.slow(from, to, ms)
+    this.#apply()
+  }
+
+  /** All members are so many milliseconds of round trip further from each other; stays when others are healed. */
+  spread(roundTripMs: number): void {
+    this.#plan.slowAll(roundTripMs / 2)
+    this.#apply()
+  }
+
+  /** Ends all cuts and `slow`. */
   heal(): void {
     this.#plan.healAll()
     this.#apply()

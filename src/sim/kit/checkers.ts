@@ -1,4 +1,5 @@
 /** The checkers by name, for histories of your own: from a simulation, a SpawnedCluster or a real deployment. */
+import { checkApplied } from '../checkers/applied.js'
 import { checkConvergence } from '../checkers/convergence.js'
 import { checkExactlyOnce } from '../checkers/exactly-once.js'
 import type { LinearizabilityVerdict } from '../checkers/linearizability.js'
@@ -30,6 +31,7 @@ export const checkers: {
   readonly prefix: typeof checkPrefix
   readonly exactlyOnce: typeof checkExactlyOnce
   readonly whiteBox: typeof checkWhiteBox
+  readonly applied: typeof checkApplied
   readonly convergence: typeof checkConvergence
 } = {
   linearizable,
@@ -39,5 +41,6 @@ export const checkers: {
   prefix: checkPrefix,
   exactlyOnce: checkExactlyOnce,
   whiteBox: checkWhiteBox,
+  applied: checkApplied,
   convergence: checkConvergence,
 }

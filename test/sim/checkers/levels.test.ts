@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { checkApplied } from '../../../src/sim/checkers/applied.js'
 import { checkConvergence } from '../../../src/sim/checkers/convergence.js'
 import { checkPrefix } from '../../../src/sim/checkers/prefix.js'
 import { checkSessions } from '../../../src/sim/checkers/sessions.js'
@@ -220,4 +221,44 @@ test('a run that is right by construction keeps every weaker promise', () => {
     }),
     { numRuns: 100 },
   )
+})
+
+const LIVES = { members: 3, deaths: [] }
+
+test('applied: a member that has shown an index shows none below it later', () => {
+  const cases: readonly [rule: string, calls: string][] = [
+    ['ok', 'a get k v1 @3 on=m\nb get k v1 @3 eventual on=m'],
+    ['went-back', 'a get k v1 @3 on=m\nb get k - @2 eventual on=m'],
+    ['went-back', 'a get k v1 @3 on=m\na get k v1 @3 on=m\nb get k - @2 session on=m'],
+    ['ok', 'a get k v1 @3 on=m\nb get k - @2 eventual on=n'],
+    ['ok', 'b> get k eventual on=m\na get k v1 @3 on=m\nb< - @2 on=m'],
+  ]
+  for (const [rule, calls] of cases) {
+    assert.equal(ruleOf(checkApplied(history(calls), LIVES)), rule, calls)
+  }
+})
+
+test('applied: a process that was killed may have shown more than the next one', () => {
+  const calls = history('a get k v1 @3 on=m\nb get k - @2 eventual on=m')
+  assert.equal(ruleOf(checkApplied(calls, LIVES)), 'went-back')
+  const killed = (node: string) => ({ members: 3, deaths: [{ node, i: 1.5 }] })
+  assert.equal(ruleOf(checkApplied(calls, killed('m'))), 'ok')
+  assert.equal(ruleOf(checkApplied(calls, killed('n'))), 'went-back')
+})
+
+test('applied: an acknowledged write is applied at as many members as it says', () => {
+  const old = ['m', 'n', 'o'].map((node) => `b get k - @2 eventual on=${node}`)
+  const cases: readonly [rule: string, ack: string, reads: readonly string[]][] = [
+    ['ok', 'quorum', old],
+    ['ok', 'leader', old],
+    ['not-applied', 'applied', [old[0]!]],
+    ['ok', 'applied', [old[1]!]],
+    ['not-applied', 'all', [old[2]!]],
+    ['ok', 'members=2', [old[1]!]],
+    ['not-applied', 'members=2', [old[0]!, old[2]!]],
+  ]
+  for (const [rule, ack, reads] of cases) {
+    const calls = [`a put k v1 @3 ${ack} on=m`, ...reads].join('\n')
+    assert.equal(ruleOf(checkApplied(history(calls), LIVES)), rule, calls)
+  }
 })

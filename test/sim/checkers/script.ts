@@ -2,7 +2,8 @@
  * Histories and logs in a few words, for the tests of the checkers.
  *
  *   a put k v1 @1          session a puts and is answered at index 1; `@1` may be left out
- *   a put k v1 @1 leader   with another ack
+ *   a put k v1 @1 leader   with another ack: leader, applied, all, members=2
+ *   a get k v1 @1 on=m     at the member m
  *   a get k v1 @1          a strong read; `-` is nothing; `session` or `eventual` may follow, and `max=50`
  *   a getMany k,j v1,- @1   a scan k..z k=v1,l=v2 @1   a batch k=v1,j=- @1   a del k @1
  *   a> put k v1   a< @1     the beginning and the end of a call by themselves; of a read, `a< v1 @1`
@@ -46,7 +47,8 @@ export function history(text: string): History {
       call.ok(resultOf(operation, words))
     } else {
       const operation = operationOf(words)
-      const call = recorder.invoke(operation, { session })
+      const node = nodeOf(words)
+      const call = recorder.invoke(operation, { session, ...(node !== undefined && { node }) })
       if (head.endsWith('>')) open.set(session, { operation, call })
       else if (head.endsWith('!')) call.fail('refused')
       else if (head.endsWith('?')) call.info('timed out')
@@ -77,7 +79,7 @@ function operationOf(words: readonly string[]): Operation {
     (['session', 'eventual'] as const).find((one) => words.includes(one)) ?? 'strong'
   const max = words.find((word) => word.startsWith('max='))
   const terms = max === undefined ? { level } : { level, maxStalenessMs: Number(max.slice(4)) }
-  const ack: WriteAck = words.includes('leader') ? 'leader' : 'quorum'
+  const ack = ackOf(words)
   switch (f) {
     case 'get':
       return { f, key: what, ...terms }
@@ -98,9 +100,23 @@ function operationOf(words: readonly string[]): Operation {
   }
 }
 
+function ackOf(words: readonly string[]): WriteAck {
+  const members = words.find((word) => word.startsWith('members='))
+  if (members !== undefined) return { members: Number(members.slice('members='.length)) }
+  return (['leader', 'applied', 'all'] as const).find((one) => words.includes(one)) ?? 'quorum'
+}
+
+function nodeOf(words: readonly string[]): string | undefined {
+  return words.find((word) => word.startsWith('on='))?.slice('on='.length)
+}
+
 function resultOf(operation: Operation, words: readonly string[]): Result {
   const at = words.find((word) => word.startsWith('@'))
-  const place = at === undefined ? {} : { index: Number(at.slice(1)) }
+  const node = nodeOf(words)
+  const place = {
+    ...(at !== undefined && { index: Number(at.slice(1)) }),
+    ...(node !== undefined && { node }),
+  }
   const shown = words.find((word) => !word.startsWith('@')) ?? '-'
   switch (operation.f) {
     case 'get':

@@ -1,0 +1,248 @@
+/**
+ * Hostile connections by the thousand to a live member in a process of its own, while it serves others: it must go
+ * on, keep its memory, and let in who behaves.
+ */
+import { join } from 'node:path'
+import { MemberChild } from '../../../src/cli/processes/member-child.js'
+import { freePorts, pause, until } from '../../../src/cli/processes/process-cluster.js'
+import { bytes } from '../../../src/cli/terminal.js'
+import { NodeNetwork } from '../../../src/env/node-network.js'
+import { NodeRandom } from '../../../src/env/node-random.js'
+import { NodeTime } from '../../../src/env/node-time.js'
+import { ClientConnection } from '../../../src/transport/client.js'
+import { Draws } from '../draws.js'
+import { attackAt } from './attacks.js'
+import { HostileListener } from './hostile-listener.js'
+import type { Target } from './stranger.js'
+import type { Memory, TargetOperations } from './target-process.js'
+
+/** What to do. */
+export interface WireFuzzSettings {
+  readonly seed: number
+  /** At least so many. */
+  readonly frames: number
+  /** Whether members and clients share a secret. */
+  readonly secret: Buffer | undefined
+  /** The member's data folder. */
+  readonly dir: string
+}
+
+/** What came of it. */
+export interface WireFuzzResult {
+  readonly frames: number
+  readonly connections: number
+  /** Times that the member dialed and met somebody hostile. */
+  readonly dials: number
+  /** Connections that the member refused or closed, by its reasons. */
+  readonly refused: Readonly<Record<string, number>>
+  readonly served: Served
+  /** After the warm-up, now and then, and at the end. */
+  readonly memory: readonly Memory[]
+}
+
+/** What those got who behaved. */
+export interface Served {
+  /** Writes and strong reads in the member's process. */
+  calls: number
+  /** Calls through one connection that was there before all others. */
+  remoteCalls: number
+  /** Connections that were made while the attacks went on, and called once; and attempts that were turned away. */
+  newcomers: number
+  turnedAway: number
+}
+
+const ATTACKERS = 24
+const WARM_UP_SHARE = 0.1
+const SAMPLES = 10
+const CALL_EVERY_MS = 10
+const NEWCOMER_EVERY_MS = 200
+const NEWCOMER_TRIES = 10
+const CONNECT_MS = 5_000
+const OPEN_MS = 30_000
+/** Terms that are nobody's any more when the fuzz begins. */
+const STARTS = 3
+const MIB = 1_048_576
+/** Between the medians of the first and the second half of a run. */
+const GROWTH_MAX: Readonly<Memory> = { rss: 32 * MIB, heapUsed: 4 * MIB, external: 16 * MIB }
+const SCRIPT = join(import.meta.dirname, 'target-process.js')
+const LEARNER = 'b'
+const LEARNER_NODE = 2
+
+/** Fuzzes one member. @throws when it ends, or a call of those who behave fails */
+export async function fuzzWire(settings: WireFuzzSettings): Promise<WireFuzzResult> {
+  const fuzz = new WireFuzz(settings)
+  try {
+    await fuzz.open()
+    return await fuzz.run()
+  } finally {
+    await fuzz.close()
+  }
+}
+
+class WireFuzz {
+  readonly #settings: WireFuzzSettings
+  readonly #draws: Draws
+  readonly #hostile: HostileListener
+  readonly #memory: Memory[] = []
+  readonly #served: Served = { calls: 0, remoteCalls: 0, newcomers: 0, turnedAway: 0 }
+  #child: MemberChild<TargetOperations> | undefined
+  #target: Target | undefined
+  #frames = 0
+  #connections = 0
+  #isOver = false
+
+  constructor(settings: WireFuzzSettings) {
+    this.#settings = settings
+    this.#draws = new Draws(settings.seed)
+    this.#hostile = new HostileListener(new Draws(settings.seed + 1))
+  }
+
+  /** Starts the member some times, so that it has old terms, with a learner that nobody but strangers will be. */
+  async open(): Promise<void> {
+    const { dir, secret } = this.#settings
+    const [port, learnerPort] = (await freePorts(2)) as [number, number]
+    for (let start = 1; start <= STARTS; start++) {
+      await this.#child?.close()
+      this.#child = new MemberChild<TargetOperations>(SCRIPT)
+      const timing = { tickMs: 20, heartbeatMs: 60, electionMs: 300 }
+      const listen = `127.0.0.1:${port}`
+      await this.#child.open({ dir, id: 'a', listen, timing, ...(secret && { secret }) })
+      await until(OPEN_MS, 'no leader', async () => (await this.#status()).role === 'leader')
+    }
+    await this.#hostile.listen(learnerPort)
+    await this.#call('addLearner', { id: LEARNER, address: `127.0.0.1:${learnerPort}` })
+    const { clusterId } = await this.#status()
+    this.#target = {
+      port,
+      secret,
+      clusterId: Buffer.from(clusterId, 'hex'),
+      node: 1,
+      learner: { id: LEARNER, node: LEARNER_NODE, incarnation: '00000000000000b1' },
+    }
+    this.#hostile.pretendToBe(this.#target)
+  }
+
+  async run(): Promise<WireFuzzResult> {
+    const good = [this.#serveHere(), this.#serveRemotely(), this.#serveNewcomers()]
+    const attackers = Array.from({ length: ATTACKERS }, () => this.#attack())
+    try {
+      await Promise.race([Promise.all([...attackers, this.#watchMemory()]), Promise.all(good)])
+    } finally {
+      this.#isOver = true
+    }
+    await Promise.all(good)
+    this.#memory.push(await this.#call('memory', undefined))
+    const { rejectedConnections: refused, role } = await this.#status()
+    if (role !== 'leader') throw new Error(`the member ended as ${role}`)
+    return {
+      frames: this.#frames,
+      connections: this.#connections,
+      dials: this.#hostile.dials,
+      refused,
+      served: this.#served,
+      memory: this.#memory,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isOver = true
+    await this.#hostile.close()
+    if (this.#child?.isAlive) await this.#child.kill()
+  }
+
+  async #attack(): Promise<void> {
+    while (this.#frames < this.#settings.frames && !this.#isOver) {
+      const attack = attackAt(this.#connections++, this.#draws)
+      const sent = await attack.run(this.#target!, this.#draws)
+      this.#frames += sent
+    }
+  }
+
+  async #watchMemory(): Promise<void> {
+    const { frames } = this.#settings
+    for (let sample = 0; sample < SAMPLES && !this.#isOver; sample++) {
+      const share = WARM_UP_SHARE + (1 - WARM_UP_SHARE) * (sample / SAMPLES)
+      while (this.#frames < frames * share && !this.#isOver) await pause(CALL_EVERY_MS)
+      this.#memory.push(await this.#call('memory', undefined))
+    }
+  }
+
+  async #serveHere(): Promise<void> {
+    for (let i = 0; !this.#isOver; i++) {
+      const [key, value] = [`key${i % 100}`, `value${i}`]
+      await this.#call('put', { key, value })
+      const found = await this.#call('get', { key })
+      if (found !== value) throw new Error(`${key} is ${String(found)} and not ${value}`)
+      this.#served.calls += 2
+      await pause(CALL_EVERY_MS)
+    }
+  }
+
+  async #serveRemotely(): Promise<void> {
+    const connection = await this.#connect()
+    while (!this.#isOver) {
+      await connection.call('status', undefined, CONNECT_MS)
+      this.#served.remoteCalls++
+      await pause(CALL_EVERY_MS)
+    }
+    connection.close()
+  }
+
+  /** Who is turned away because too many knock at once tries again, as clients do. */
+  async #serveNewcomers(): Promise<void> {
+    while (!this.#isOver) {
+      for (let tries = 1; ; tries++) {
+        try {
+          const connection = await this.#connect()
+          await connection.call('status', undefined, CONNECT_MS)
+          connection.close()
+          this.#served.newcomers++
+          break
+        } catch (error) {
+          this.#served.turnedAway++
+          if (tries >= NEWCOMER_TRIES) throw error
+        }
+      }
+      await pause(NEWCOMER_EVERY_MS)
+    }
+  }
+
+  #connect(): Promise<ClientConnection> {
+    const { secret } = this.#settings
+    const options = { tls: undefined, secret, timeoutMs: CONNECT_MS }
+    const address = `127.0.0.1:${this.#target!.port}`
+    return ClientConnection.connect(NETWORK, TIME, RANDOM, address, options)
+  }
+
+  #status(): ReturnType<TargetOperations['status']> {
+    return this.#call('status', undefined)
+  }
+
+  #call<K extends keyof TargetOperations & string>(
+    operation: K,
+    request: Parameters<TargetOperations[K]>[1],
+  ): Promise<Awaited<ReturnType<TargetOperations[K]>>> {
+    return this.#child!.call(operation, request)
+  }
+}
+
+const NETWORK = new NodeNetwork()
+const TIME = new NodeTime()
+const RANDOM = new NodeRandom()
+
+/** Why the memory is not flat, in words; undefined when it is: it may grow by what caches and the log may hold. */
+export function judgeMemory(samples: readonly Memory[]): string | undefined {
+  const half = samples.length >> 1
+  for (const [name, growthMax] of Object.entries(GROWTH_MAX) as [keyof Memory, number][]) {
+    const early = median(samples.slice(0, half).map((sample) => sample[name]))
+    const late = median(samples.slice(half).map((sample) => sample[name]))
+    if (late - early > growthMax) {
+      return `${name} grew from ${bytes(early)} to ${bytes(late)}, more than ${bytes(growthMax)}`
+    }
+  }
+  return undefined
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+}
