@@ -1,13 +1,15 @@
 /**
  * `quorate serve`: one member, from flags or a JSON file, until SIGINT or SIGTERM.
  *
- * Flags stand over the file. What the file may contain is checked here by name; what the values may be is
- * checked by Store.open.
+ * What it says about itself goes to standard output, the log of the member to standard error. Flags stand over the
+ * file. What the file may contain is checked here by name; what the values may be is checked by Store.open.
  */
 import { once } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import { type OpenOptions, Store } from '../index.js'
 import { parseFlags, UsageError } from './command-line.js'
+import { listenHttp, type Reach } from './http.js'
+import { LOG_LEVELS, type LogThreshold, lineLogger } from './log-lines.js'
 import {
   PROTECTION_FLAGS,
   PROTECTION_HELP,
@@ -39,9 +41,13 @@ Runs one member until SIGINT or SIGTERM, then closes it in good order; a second 
                        soon as it is added (quorate members add); may be given several times
   --priority N         -100 to 100 (0): of members that keep up, the one of higher priority leads
   --archive FOLDER     copy log entries there before the log lets go of them (quorate restore --archive)
+  --http HOST:PORT     answer /metrics (Prometheus), /livez, /readyz and /status there, to be read only
+  --http-open          let everybody read who gets there; without it --http is for this machine only
+  --log LEVEL          ${LOG_LEVELS.join(', ')} (info): what is said on standard error
+  --log-json           ... as JSON, a line each
 ${PROTECTION_HELP}
   --config FILE        JSON with dir, id, members, cluster, listen, join [], priority, archive,
-                       tls {cert, key, ca}, secretFile; paths in it are relative to it`
+                       http, tls {cert, key, ca}, secretFile; paths in it are relative to it`
 
 /** The settings of a member as they come from flags or a file; files are named, not yet read. */
 interface ServeSettings {
@@ -56,19 +62,37 @@ interface ServeSettings {
   readonly archive?: string
   readonly tls?: TlsFiles
   readonly secretFile?: string
+  readonly http?: string
+}
+
+/** What the command line asks for. */
+interface ServeCommand {
+  readonly options: OpenOptions
+  /** Where to answer HTTP; undefined: nowhere. */
+  readonly http: string | undefined
+  readonly reach: Reach
 }
 
 /** Runs the command; resolves with its exit code after a signal. */
 export async function serve(args: readonly string[]): Promise<number> {
-  const options = await readOptions(args)
-  if (options.join !== undefined) {
-    print(`${options.id} asks ${options.join.join(' and ')} to be let in, unless it is a member`)
+  const { options, http, reach } = await readCommand(args)
+  let store: Store | undefined
+  // Before the store, which may take its time: a probe should see that it is on its way.
+  const port = http === undefined ? undefined : await listenHttp(http, () => store, reach)
+  try {
+    if (port !== undefined) print(`metrics, health and status at http://${port.address}`)
+    if (options.join !== undefined) {
+      print(`${options.id} asks ${options.join.join(' and ')} to be let in, unless it is a member`)
+    }
+    store = await Store.open(options)
+    return await run(store)
+  } finally {
+    await port?.close()
   }
-  const store = await Store.open(options)
+}
+
+async function run(store: Store): Promise<number> {
   const ended = nextEnd(store)
-  store.on('leader', ({ leader, term }) => {
-    print(leader === undefined ? `term ${term}: no leader` : `term ${term}: ${leader} leads`)
-  })
   const { id, address, clusterId } = store.status()
   print(`member ${id} of cluster ${clusterId} listens on ${address}`)
   for (const words of store.status().words) print(words)
@@ -95,7 +119,7 @@ async function nextEnd(store: Store): Promise<string | Error> {
   return Promise.race([...signals, removed, fatal])
 }
 
-async function readOptions(args: readonly string[]): Promise<OpenOptions> {
+async function readCommand(args: readonly string[]): Promise<ServeCommand> {
   const flags = parseFlags(args, {
     config: { type: 'string' },
     dir: { type: 'string' },
@@ -106,9 +130,13 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     join: { type: 'string', multiple: true },
     priority: { type: 'string' },
     archive: { type: 'string' },
+    http: { type: 'string' },
+    'http-open': { type: 'boolean', default: false },
+    log: { type: 'string', default: 'info' },
+    'log-json': { type: 'boolean', default: false },
     ...PROTECTION_FLAGS,
   })
-  const { config, member, dir, id, cluster, listen, join, priority, archive } = flags
+  const { config, member, dir, id, cluster, listen, join, priority, archive, http } = flags
   const secretFile = flags['secret-file']
   const tls = tlsFilesOf(flags)
   const settings: ServeSettings = {
@@ -120,16 +148,28 @@ async function readOptions(args: readonly string[]): Promise<OpenOptions> {
     ...(join === undefined ? {} : { join }),
     ...(priority === undefined ? {} : { priority: Number(priority) }),
     ...(archive === undefined ? {} : { archive }),
+    ...(http === undefined ? {} : { http }),
     ...(member === undefined ? {} : { members: membersOf(member) }),
     ...(secretFile === undefined ? {} : { secretFile }),
     ...(tls === undefined ? {} : { tls }),
   }
-  return optionsOf(settings)
+  const logger = lineLogger(thresholdOf(flags.log), flags['log-json'] ? 'json' : 'text')
+  return {
+    options: { ...(await optionsOf(settings)), logger },
+    http: settings.http,
+    reach: flags['http-open'] ? 'anybody' : 'local',
+  }
+}
+
+function thresholdOf(text: string): LogThreshold {
+  const level = LOG_LEVELS.find((name) => name === text)
+  if (level !== undefined) return level
+  throw new UsageError(`--log takes one of ${LOG_LEVELS.join(', ')}, not '${text}'`)
 }
 
 /** Reads the files that `settings` names. */
 async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
-  const { dir, tls, secretFile, archive, ...plain } = settings
+  const { dir, tls, secretFile, archive, http: _http, ...plain } = settings
   if (dir === undefined) throw new UsageError('serve needs --dir, or a --config with a dir')
   const { members, listen, join } = plain
   const isAlone = members === undefined && listen === undefined && join === undefined
@@ -170,6 +210,7 @@ async function readConfig(path: string): Promise<ServeSettings> {
     'join',
     'priority',
     'archive',
+    'http',
     'tls',
     'secretFile',
   ]

@@ -21,6 +21,8 @@ export interface ReportParts {
   readonly isClosed: boolean
   readonly snapshots: Snapshots
   readonly space: SpaceStatus
+  /** The slowest write of the log within the last minute, when it was slow. */
+  readonly slowWriteMs: number | undefined
   /** Why log entries could not be copied into the archive. */
   readonly archiveFailure: Error | undefined
   /** What of the state is damaged on disk. */
@@ -79,6 +81,8 @@ export function reportStatus(parts: ReportParts): MemberStatus {
       isStateOpen: machine.isOpen,
       disputed: parts.disputed,
       rotten: parts.rotten,
+      unapplied: core.commitIndex - machine.appliedIndex,
+      slowWriteMs: parts.slowWriteMs,
       refusals: peers?.refusals().map(({ node, message }) => `${nameOf(node)}: ${message}`) ?? [],
     }),
   }

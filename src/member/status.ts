@@ -24,6 +24,10 @@ export interface Situation {
   readonly rotten: string | undefined
   /** Where the members' states went apart without a majority for any. */
   readonly disputed: DivergedRange | undefined
+  /** Committed entries that are not applied here yet. */
+  readonly unapplied: number
+  /** The slowest write of the log within the last minute, when it was slow. */
+  readonly slowWriteMs: number | undefined
   /** Members that are not connected because one side refuses the other, with the reason. */
   readonly refusals: readonly string[]
 }
@@ -58,7 +62,22 @@ export function describeStanding(situation: Situation): string[] {
       words.push(`${member.id} is ${member.lag} entries behind and catching up.`)
     }
   }
+  words.push(...describePace(situation))
   words.push(...describeSnapshots(situation))
+  return words
+}
+
+function describePace({ id, unapplied, slowWriteMs }: Situation): string[] {
+  const words: string[] = []
+  if (unapplied > LAG_WORTH_WORDS) {
+    words.push(`${id} has ${unapplied} committed entries yet to apply.`)
+  }
+  if (slowWriteMs !== undefined) {
+    const ms = Math.round(slowWriteMs)
+    words.push(
+      `The disk of ${id} is slow: a write of the log took ${ms} ms within the last minute.`,
+    )
+  }
   return words
 }
 

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 
 const COMMAND = join(import.meta.dirname, '../../src/cli/quorate.js')
@@ -33,14 +34,21 @@ function quorate(...args: string[]): Promise<{ code: number; out: string; err: s
 async function serving(...args: string[]): Promise<ChildProcess> {
   const child = spawn(process.execPath, [COMMAND, 'serve', ...args])
   children.push(child)
-  let said = ''
-  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
-    said += String(chunk)
-    if (said.includes('listens on')) break
-  }
-  assert.match(said, /listens on/)
-  child.stdout.resume()
+  child.stderr.resume()
+  await textUntil(child.stdout, 'listens on')
   return child
+}
+
+/** What comes of a stream until `wanted` is in it; the rest is let go. */
+async function textUntil(stream: Readable, wanted: string): Promise<string> {
+  let said = ''
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    said += String(chunk)
+    if (said.includes(wanted)) break
+  }
+  assert.ok(said.includes(wanted), said)
+  stream.resume()
+  return said
 }
 
 test('a wrong command line ends with exit code 2 and one sentence that says what is wrong', async () => {
@@ -51,6 +59,7 @@ test('a wrong command line ends with exit code 2 and one sentence that says what
     [['serve'], /--dir/],
     [['serve', '--dir', dir, '--member', 'a'], /ID=ADDRESS, not 'a'/],
     [['serve', '--dir', dir, '--tls-cert', 'x'], /all three/],
+    [['serve', '--dir', dir, '--log', 'loud'], /debug, info, warn, error, none, not 'loud'/],
     [['serve', '--config', join(dir, 'absent.json')], /cannot read/],
     [['status'], /one ADDRESS/],
     [['status', 'localhost:1', '--timeout-ms', 'soon'], /whole number from 1 up, not 'soon'/],
@@ -125,6 +134,28 @@ test('serve runs a member that status can ask, and SIGTERM closes it in good ord
   }
   const [code] = (await once(child, 'exit')) as [number | null]
   assert.equal(code, 0)
+})
+
+test('serve answers HTTP where it is told to, logs to standard error, and keeps to this machine', async () => {
+  const address = `unix:${join(dir, 'observed')}`
+  const args = ['--dir', join(dir, 'observed-data'), '--listen', address, '--log-json']
+  const refused = await quorate('serve', ...args, '--http', '0.0.0.0:0')
+  assert.equal(refused.code, 1)
+  assert.match(refused.err, /QUORATE_INSECURE/)
+  const child = spawn(process.execPath, [COMMAND, 'serve', ...args, '--http', '127.0.0.1:0'])
+  children.push(child)
+  const out = await textUntil(child.stdout, 'listens on')
+  const log = await textUntil(child.stderr, 'leads')
+  const [, url] = /at (http:\/\/127\.0\.0\.1:\d+)/.exec(out) ?? []
+  assert.equal(await (await fetch(`${url}/readyz`)).text(), 'ok\n')
+  assert.match(await (await fetch(`${url}/metrics`)).text(), /^quorate_is_leader\{/m)
+  const { event, leader, msg } = JSON.parse(log.trim().split('\n').at(-1)!) as Record<
+    string,
+    string
+  >
+  assert.deepEqual([event, leader, msg], ['leader', 'a', 'a leads in term 1'])
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
 test('a member grows to a cluster of three by its command line, hands over, and leaves it', async () => {
