@@ -8,6 +8,7 @@ import { StoreError } from '../../base/errors.js'
 import type { Session } from '../../store/session.js'
 import type { Store } from '../../store/store.js'
 import type { AppliedRequest } from '../checkers/committed-log.js'
+import type { WatchedRange } from '../checkers/watches.js'
 import type { HistoryEvent, Operation, Result } from '../history.js'
 import type { RecordedCall } from '../recorder.js'
 import type { ClientEvent, Step } from '../schedule/schedule.js'
@@ -15,6 +16,7 @@ import type { Cluster } from './cluster.js'
 import { judge } from './judge.js'
 import type { Seat } from './seat.js'
 import type { RunSetup } from './simulation.js'
+import { Watchers } from './watchers.js'
 import type { Workload } from './workload.js'
 
 const KEY_PREFIX = 'k'
@@ -34,6 +36,8 @@ interface OpenCall {
   readonly recorded: RecordedCall
   readonly operation: Operation
   readonly dueAtMs: number
+  /** Where the newest watch had begun when it was called. */
+  readonly watchedFrom: number
 }
 
 /** The simulator's own workload, and the settings it needs. */
@@ -48,10 +52,12 @@ class Clients implements Workload<ClientEvent> {
   readonly #at: Cluster
   readonly #stays = new Map<number, Stay>()
   readonly #open = new Set<OpenCall>()
+  readonly #watchers: Watchers
   #stayCount = 0
 
   constructor(at: Cluster) {
     this.#at = at
+    this.#watchers = new Watchers(at, shortOf)
   }
 
   get openCalls(): number {
@@ -72,10 +78,14 @@ class Clients implements Workload<ClientEvent> {
       case 'checkpoint':
         this.#checkpoint(this.#seat(event.member))
         return
+      case 'watch':
+        this.#watchers.begin(event, this.#seat(event.member), this.#rangeOf(event.keys))
+        return
     }
   }
 
   abandon(seat: Seat): void {
+    this.#watchers.abandon(seat)
     for (const call of this.#open) {
       if (call.seat !== seat) continue
       this.#open.delete(call)
@@ -104,6 +114,7 @@ class Clients implements Workload<ClientEvent> {
     const { watch, findings, tally } = this.#at
     const { requests, lastIndex } = watch.model
     judge(this.history(), { requests: requests.filter(isOwn), lastIndex }, findings, tally)
+    await this.#watchers.judge({ requests, lastIndex })
   }
 
   history(): readonly HistoryEvent[] {
@@ -180,7 +191,7 @@ class Clients implements Workload<ClientEvent> {
         })
         return
       case 'scan': {
-        const [gte, lt] = [keys[0]!, keys[1] ?? 'z'].sort() as [string, string]
+        const { gte, lt } = rangeBetween(keys)
         this.#call(seat, { f: 'scan', gte, lt, level }, undefined, timeoutMs, async () => {
           const entries: [string, string][] = []
           for await (const [key, value] of store.scan<string>({ ...options, gte, lt })) {
@@ -203,7 +214,13 @@ class Clients implements Workload<ClientEvent> {
     const caller = { node: seat.name, ...(stay !== undefined && { session: stay.name }) }
     const recorded = recorder.invoke(operation, caller)
     trace.note(seat.name, `call ${JSON.stringify(operation)}`, undefined)
-    const call: OpenCall = { seat, recorded, operation, dueAtMs: world.now + timeoutMs }
+    const call: OpenCall = {
+      seat,
+      recorded,
+      operation,
+      dueAtMs: world.now + timeoutMs,
+      watchedFrom: this.#watchers.newestBeginning,
+    }
     this.#open.add(call)
     make().then(
       (result) => this.#succeeded(call, result),
@@ -215,7 +232,10 @@ class Clients implements Workload<ClientEvent> {
     if (!this.#open.delete(call)) return
     const { tally, trace } = this.#at
     if ('level' in call.operation) tally.reads[call.operation.level]++
-    else tally.writes++
+    else {
+      tally.writes++
+      this.#watchers.acknowledged(result.index!, call.watchedFrom)
+    }
     call.recorded.ok({ ...result, node: call.seat.name })
     trace.note(call.seat.name, `ok ${JSON.stringify(result)}`, undefined)
   }
@@ -299,6 +319,11 @@ class Clients implements Workload<ClientEvent> {
     return `${KEY_PREFIX}${String(key % this.#at.knobs.keys).padStart(2, '0')}`
   }
 
+  /** No keys are all there are. */
+  #rangeOf(keys: readonly number[]): WatchedRange {
+    return keys.length === 0 ? {} : rangeBetween(keys.map((key) => this.#key(key)))
+  }
+
   #padded(value: string): string {
     const { valueBytes } = this.#at.knobs
     return `${value}:${'x'.repeat(valueBytes)}`
@@ -307,6 +332,11 @@ class Clients implements Workload<ClientEvent> {
   #unpadded(stored: string | undefined): string | null {
     return stored === undefined ? null : shortOf(stored)
   }
+}
+
+function rangeBetween([first, second = 'z']: readonly string[]): { gte: string; lt: string } {
+  const [gte, lt] = [first!, second].sort()
+  return { gte: gte!, lt: lt! }
 }
 
 /** What tells a stored value apart, without what only makes it long. */

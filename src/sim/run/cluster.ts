@@ -61,6 +61,7 @@ const TIGHT_LIMITS: Partial<LimitOptions> = {
   maxInflightMessages: 4,
   maxQueuedBytes: 262_144,
   entryCacheBytes: 8192,
+  watchHistoryBytes: 16_384,
   maxApplyBytes: 4096,
 }
 /** What a healed cluster gets to do anything in: several election timeouts. */

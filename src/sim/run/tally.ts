@@ -22,6 +22,12 @@ export interface Tally {
   /** Reads at weaker levels that missed what somebody had been told. */
   staleReads: number
   tokens: number
+  /** Entries that watches gave. */
+  watchedEntries: number
+  /** Watches that went on at another member, or later, from a token. */
+  watchesResumed: number
+  /** Watches that came too late, and began anew. */
+  watchesCompacted: number
   checkpoints: number
   compactions: number
   /** Changes of members that were confirmed. */
@@ -53,6 +59,9 @@ export function newTally(): Tally {
     unknownCalls: 0,
     staleReads: 0,
     tokens: 0,
+    watchedEntries: 0,
+    watchesResumed: 0,
+    watchesCompacted: 0,
     checkpoints: 0,
     compactions: 0,
     memberChanges: 0,
@@ -87,6 +96,9 @@ export function shortfalls(tally: Tally): string[] {
     ['V1 eventual reads', tally.reads.eventual, 5 * runs],
     ['V1 writes', tally.writes, 10 * runs],
     ['V1 tokens carried', tally.tokens, runs],
+    ['V1 watched entries', tally.watchedEntries, 20 * runs],
+    ['V1 watches resumed', tally.watchesResumed, runs],
+    ['V4 watches compacted', tally.watchesCompacted, runs / 20],
     ...FAULT_CLASSES.map((name): [string, number, number] => [
       `V2 ${name}`,
       tally.faults[name],

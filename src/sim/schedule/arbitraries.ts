@@ -136,11 +136,21 @@ export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
   })
   const handOver = fc.record({ type: fc.constant('handOver' as const), client, to: client })
   const checkpoint = fc.record({ type: fc.constant('checkpoint' as const), member })
+  const watch = fc.record({
+    type: fc.constant('watch' as const),
+    member,
+    keys: fc.constantFrom([], [0, 2], [1, 40]),
+    begins: fc.constantFrom('now' as const, 'state' as const),
+    onCompacted: fc.constantFrom('end' as const, 'reset' as const),
+    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
+    paceMs: fc.constantFrom(0, 0, 20, 400),
+  })
   return fc.oneof(
     { weight: 10, arbitrary: write },
     { weight: 10, arbitrary: read },
     { weight: 1, arbitrary: handOver },
     { weight: 1, arbitrary: checkpoint },
+    { weight: 1, arbitrary: watch },
   )
 }
 

@@ -98,6 +98,21 @@ export type ClientEvent =
   /** A client gives the token of its session to another, which goes on from there. */
   | { readonly type: 'handOver'; readonly client: number; readonly to: number }
   | { readonly type: 'checkpoint'; readonly member: number }
+  /**
+   * A client watches at a member, and goes on at another one whenever that one ends, as long as the run lasts; anew
+   * when what it missed is not remembered.
+   */
+  | {
+      readonly type: 'watch'
+      readonly member: number
+      /** Two keys are a range; none is all. */
+      readonly keys: readonly number[]
+      readonly begins: 'now' | 'state'
+      readonly onCompacted: 'end' | 'reset'
+      readonly level: ReadLevel
+      /** It does something else for so long after each event. */
+      readonly paceMs: number
+    }
 
 /** As the `member` of a fault, this and all above mean whoever leads at that moment. */
 export const WHOEVER_LEADS = 5

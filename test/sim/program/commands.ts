@@ -196,6 +196,8 @@ function describeTally(tally: Tally, seconds: number): string {
       `logs shortened ${per(tally.compactions)}, snapshots installed ${per(tally.snapshots)}, ` +
       `states rebuilt ${per(tally.rebuilds)}, ` +
       `tokens carried ${per(tally.tokens)}`,
+    `watches: entries ${per(tally.watchedEntries)}, resumed ${per(tally.watchesResumed)}, ` +
+      `came too late ${per(tally.watchesCompacted)}`,
     `members changed ${per(tally.memberChanges)}, leaderships handed over ${per(tally.transfers)}`,
     `faults: ${fired.join(', ')}`,
     `searches for a linearization given up: ${tally.undecided} of ${2 * tally.runs} ` +

@@ -130,6 +130,36 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   mutant(
+    'watch: one event is lost where a watch goes on elsewhere',
+    'member/watches.js',
+    'this.after = request.after;',
+    'this.after = request.after + Number(request.afterTerm > 0);',
+  ),
+  mutant(
+    'watch: an entry is given in two parts',
+    'member/watches.js',
+    'if (last?.index === index)',
+    'if (last?.index === index && false)',
+  ),
+  mutant(
+    'watch: the state and the changes after it overlap by one entry',
+    'store/watch.js',
+    'const position = { index, term };',
+    'const position = { index: index - 1, term: 0 };',
+  ),
+  mutant(
+    'watch: what a snapshot brought over is passed over without a word',
+    'machine/change-history.js',
+    'if (after + 1 < this.firstIndex)\n            return undefined;',
+    'if (after + 1 < this.firstIndex)\n            after = this.firstIndex - 1;',
+  ),
+  mutant(
+    'watch: what is applied while a watch is given something is passed over',
+    'member/watches.js',
+    'else if (watch.after >= this.#source.last.index)',
+    'else if (watch.after >= this.#source.last.index || watch.after > watch.request.after)',
+  ),
+  mutant(
     'member: what follows a snapshot is written before it is in force',
     'member/driver.js',
     'if (this.#held !== undefined) {',
