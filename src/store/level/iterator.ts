@@ -1,0 +1,141 @@
+/**
+ * Iterators over one state. What `next` reads ahead grows with use, so that looking for one entry stays cheap.
+ */
+import { AbstractIterator, type AbstractIteratorOptions } from 'abstract-level'
+import type { KeyRange } from '../../env/database.js'
+import type { ScanCursor, StateView } from '../../member/backend.js'
+import { LevelError } from './errors.js'
+import { type LevelKeySpace, rangeFrom } from './key-space.js'
+
+/** What is asked for at once, in entries, grows from one to the other. */
+const BLOCK_ENTRIES_MIN = 4
+const BLOCK_ENTRIES_MAX = 1024
+const BLOCK_GROWTH = 4
+const BLOCK_BYTES = 256 * 1024
+
+/** An entry as abstract-level takes it; it writes what it decodes into the same place. */
+type Entry = [key: Buffer, value: Buffer]
+
+/** What an iterator runs over. */
+export interface IteratedState {
+  view(): Promise<StateView>
+  /** Nobody waits for the view any more. */
+  giveUp(): void
+  /** The iterator is done with it. */
+  close(): Promise<void>
+}
+
+/** Where an iterator runs. */
+export interface IteratedRange {
+  /** In the keys of the Store. */
+  readonly range: KeyRange
+  readonly order: 'forward' | 'reverse'
+  readonly keys: LevelKeySpace
+}
+
+/** See the file's comment. */
+export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, K, V> {
+  readonly #state: IteratedState
+  readonly #where: IteratedRange
+  readonly #signal: AbortSignal | undefined
+  #cursor: ScanCursor | undefined
+  /** What is left to run through, for a cursor that is not there yet; undefined when nothing is. */
+  #range: KeyRange | undefined
+  /** The cursor is not where a seek has gone to. */
+  #isSought = false
+  /** Fetched, and handed out before `#position`. */
+  #fetched: Entry[] = []
+  #position = 0
+  #blockEntries = BLOCK_ENTRIES_MIN
+  #fetching: Promise<unknown> = Promise.resolve()
+
+  /** @internal */
+  constructor(
+    db: TDatabase,
+    options: AbstractIteratorOptions<K, V>,
+    where: IteratedRange,
+    state: IteratedState,
+  ) {
+    super(db, options)
+    this.#where = where
+    this.#range = where.range
+    this.#state = state
+    this.#signal = options.signal
+  }
+
+  /** @internal */
+  async _next(): Promise<Entry | undefined> {
+    if (this.#position === this.#fetched.length) {
+      const left = this.limit - this.count
+      this.#fetched = await this.#fetch(Math.min(this.#blockEntries, left))
+      this.#position = 0
+      this.#blockEntries = Math.min(this.#blockEntries * BLOCK_GROWTH, BLOCK_ENTRIES_MAX)
+    }
+    return this.#fetched[this.#position++]
+  }
+
+  /** @internal */
+  async _nextv(size: number): Promise<Entry[]> {
+    if (this.#position === this.#fetched.length) return this.#fetch(size)
+    const entries = this.#fetched.slice(this.#position, this.#position + size)
+    this.#position += entries.length
+    return entries
+  }
+
+  /** @internal */
+  _seek(target: Uint8Array): void {
+    const { range, order, keys } = this.#where
+    this.#range = rangeFrom(range, keys.toStore(target), order)
+    this.#isSought = true
+    this.#fetched = []
+    this.#position = 0
+    this.#blockEntries = BLOCK_ENTRIES_MIN
+  }
+
+  /** @internal */
+  async _close(): Promise<void> {
+    this.#state.giveUp()
+    // Its failure was thrown where it was read.
+    await this.#fetching.catch(() => undefined)
+    await this.#cursor?.close()
+    await this.#state.close()
+  }
+
+  async #fetch(size: number): Promise<Entry[]> {
+    const fetching = this.#fetchFromCursor(size)
+    this.#fetching = fetching
+    return this.#signal === undefined ? fetching : unlessAborted(fetching, this.#signal)
+  }
+
+  async #fetchFromCursor(size: number): Promise<Entry[]> {
+    const cursor = await this.#cursorHere()
+    if (cursor === undefined) return []
+    const { keys } = this.#where
+    const block = await cursor.next(size, BLOCK_BYTES)
+    return block.map(([key, { value }]) => [keys.fromStore(key), value])
+  }
+
+  /** The cursor at what is left; undefined when nothing is. */
+  async #cursorHere(): Promise<ScanCursor | undefined> {
+    if (this.#cursor !== undefined && !this.#isSought) return this.#cursor
+    const view = await this.#state.view()
+    const before = this.#cursor
+    this.#cursor = undefined
+    await before?.close()
+    this.#isSought = false
+    if (this.#range === undefined) return undefined
+    this.#cursor = view.cursor(this.#range, this.#where.order === 'reverse')
+    return this.#cursor
+  }
+}
+
+/** `work`, or as soon as `signal` is aborted an error; the work goes on then, and its outcome is nobody's. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () =>
+      reject(new LevelError('LEVEL_ABORTED', 'the read was aborted by its caller', signal.reason))
+    signal.addEventListener('abort', onAbort, { once: true })
+    const settle = () => signal.removeEventListener('abort', onAbort)
+    work.then(resolve, reject).finally(settle)
+  })
+}
