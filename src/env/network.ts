@@ -29,8 +29,8 @@ export interface Connection {
   destroy(): void
   /** The other side, for messages. */
   readonly remote: string
-  /** The verified name of the other side's certificate, where TLS proved one. */
-  readonly peerName: string | undefined
+  /** The names in the other side's verified certificate, common name first; undefined where TLS proved none. */
+  readonly peerNames: readonly string[] | undefined
 }
 
 /** An open port. */

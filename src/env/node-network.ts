@@ -150,7 +150,7 @@ function addressOf(server: net.Server, endpoint: Endpoint): string {
 
 class NodeConnection implements Connection {
   readonly remote: string
-  readonly peerName: string | undefined
+  readonly peerNames: readonly string[] | undefined
   readonly #socket: net.Socket
   #handlers: ConnectionHandlers | undefined
   #error: Error | undefined
@@ -162,7 +162,7 @@ class NodeConnection implements Connection {
       socket.remoteAddress === undefined
         ? 'unix'
         : formatAddress(socket.remoteAddress, socket.remotePort ?? 0)
-    this.peerName = socket instanceof tls.TLSSocket ? certificateName(socket) : undefined
+    this.peerNames = socket instanceof tls.TLSSocket ? certificateNames(socket) : undefined
     socket.on('error', (error) => {
       this.#error = error
     })
@@ -202,8 +202,15 @@ class NodeConnection implements Connection {
   }
 }
 
-/** The common name of a verified certificate; both sides refuse unverified ones before this is asked. */
-function certificateName(socket: tls.TLSSocket): string | undefined {
-  const name: string | string[] | undefined = socket.getPeerCertificate().subject?.CN
-  return Array.isArray(name) ? name[0] : name
+/** The names in a verified certificate; both sides refuse unverified ones before this is asked. */
+function certificateNames(socket: tls.TLSSocket): string[] {
+  const { subject, subjectaltname } = socket.getPeerCertificate()
+  const common: string | string[] = subject?.CN ?? []
+  return [common, alternativeNames(subjectaltname ?? '')].flat()
+}
+
+/** Node puts quotes around what could be taken for several names: then none of them is believed. */
+function alternativeNames(text: string): string[] {
+  if (text.includes('"')) return []
+  return text.split(', ').flatMap((name) => (name.startsWith('DNS:') ? [name.slice(4)] : []))
 }

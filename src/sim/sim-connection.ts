@@ -102,7 +102,7 @@ export class Pipe {
 export class SimConnection implements Connection {
   readonly host: string
   readonly remote: string
-  readonly peerName: undefined
+  readonly peerNames: undefined
   readonly out: Pipe
   readonly #world: SimWorld
   readonly #time: SimTime

@@ -5,7 +5,6 @@
 import { StoreError } from '../base/errors.js'
 import type { BackupSource } from '../snapshot/backup.js'
 import { abortedBy, type ChunkVisitor } from '../snapshot/image.js'
-import type { ClientConnection } from '../transport/client.js'
 import {
   asBackupBegun,
   asBackupPiece,
@@ -21,14 +20,19 @@ const PIECE_MS = 60_000
 const WHOLE_BYTES_MAX = 512 * 1024 * 1024
 const NO_KEY = new Uint8Array(0)
 
+/** Makes calls to one member: a ClientConnection, or the like. */
+export interface Caller {
+  call(method: string, params: unknown, timeoutMs: number): Promise<unknown>
+}
+
 /** What a running member holds for this client until `scan` ends. */
 export class RemoteState implements BackupSource {
-  readonly #connection: ClientConnection
+  readonly #connection: Caller
   readonly #level: BackupLevel
   readonly #timeoutMs: number
 
   /** @param timeoutMs how long the member may take to reach a state of `level` */
-  constructor(connection: ClientConnection, level: BackupLevel, timeoutMs: number) {
+  constructor(connection: Caller, level: BackupLevel, timeoutMs: number) {
     this.#connection = connection
     this.#level = level
     this.#timeoutMs = timeoutMs

@@ -11,6 +11,7 @@ import type { Connection } from '../env/network.js'
 import type { Random } from '../env/random.js'
 import type { Time, TimerHandle } from '../env/time.js'
 import type { NodeId } from '../raft/types.js'
+import type { ClientRole } from '../wire/client-news.js'
 import { TRANSPORT_KIND_MIN } from '../wire/frame.js'
 import {
   decodeHello,
@@ -26,9 +27,10 @@ import {
   NONCE_BYTES,
 } from '../wire/handshake.js'
 import { Channel } from './channel.js'
-import { wipedMessage } from './dial.js'
-import { type CallHandler, ServedClient } from './served-client.js'
-import { isProofOf, proofOf, sessionTags, type Transcript } from './session-key.js'
+import { type ClientRules, type ProvenClient, proveClient } from './client-roles.js'
+import { checkCertificate, wipedMessage } from './dial.js'
+import { type ClientHost, ServedClient } from './served-client.js'
+import { proofOf, sessionTags, type Transcript } from './session-key.js'
 import type { PeerAddress, TransportIdentity } from './transport.js'
 
 /** From accepting a connection to knowing who it is. */
@@ -39,9 +41,8 @@ const UNPROVEN_MAX = 64
 const ORDINARY_ENDS: ReadonlySet<string> = new Set(['broken', 'closed', 'replaced', 'removed'])
 
 /** What an acceptor needs to know. */
-export interface AcceptorOptions {
+export interface AcceptorOptions extends ClientRules {
   readonly identity: TransportIdentity
-  readonly secret: Uint8Array | undefined
   readonly maxFrameBytes: number
   readonly maxQueuedBytes: number
   readonly maxClients: number
@@ -60,7 +61,8 @@ export interface AcceptorHandlers {
   memberFrame(node: NodeId, kind: number, body: Buffer): void
   /** The proven connection of a member broke; not called when a newer one replaced it. */
   memberDown(node: NodeId): void
-  readonly call: CallHandler
+  /** Serves a client that has come in. */
+  readonly client: ClientHost
 }
 
 /** All incoming connections of one member. */
@@ -119,21 +121,22 @@ export class Acceptor {
   }
 
   readonly #owner: IncomingOwner = {
-    admit: (hello) => this.#admit(hello),
+    admit: (hello, names) => this.#admit(hello, names),
     proven: (incoming, hello) => this.#proven(incoming, hello),
     frame: (node, kind, body) => this.#handlers.memberFrame(node, kind, body),
-    call: (method, params, reply) => this.#handlers.call(method, params, reply),
+    client: (port) => this.#handlers.client(port),
     rejected: (reason) => this.#count(reason),
     closed: (incoming) => this.#closed(incoming),
   }
 
   /** Throws the refusal of a hello that may not come in, whatever it could prove. */
-  #admit(hello: Hello): void {
+  #admit(hello: Hello, names: readonly string[] | undefined): void {
     const { identity, maxClients } = this.#options
     if (hello.role === 'client') {
       if (this.#clients.size < maxClients) return
       throw new StoreError('QUORATE_OVERLOADED', `${maxClients} clients are connected already`)
     }
+    checkCertificate(names, hello.memberId)
     if (!equalBytes(hello.clusterId, identity.clusterId)) {
       throw new StoreError('QUORATE_WRONG_CLUSTER', `${identity.memberId} is of another cluster`)
     }
@@ -182,10 +185,10 @@ export class Acceptor {
 }
 
 interface IncomingOwner {
-  admit(hello: Hello): void
+  admit(hello: Hello, names: readonly string[] | undefined): void
   proven(incoming: Incoming, hello: Hello): void
   frame(node: NodeId, kind: number, body: Buffer): void
-  readonly call: CallHandler
+  readonly client: ClientHost
   rejected(reason: string): void
   closed(incoming: Incoming): void
 }
@@ -219,6 +222,9 @@ class Incoming {
     this.#owner = owner
     this.#channel = new Channel(connection, time, {
       frame: (kind, body) => this.#frame(kind, body),
+      gather: () => {
+        if (this.#phase.type === 'client') this.#phase.client.gather()
+      },
       closed: (reason) => this.#closed(reason),
     })
     this.#deadline = time.after(HANDSHAKE_MS, () => {
@@ -241,6 +247,8 @@ class Incoming {
       this.#owner.frame(phase.node, kind, body)
     } else if (phase.type === 'client' && kind === FRAME_CALL) {
       phase.client.call(body)
+    } else if (phase.type === 'client' && kind < TRANSPORT_KIND_MIN) {
+      phase.client.frame(kind, body)
     } else if (phase.type === 'hello' || phase.type === 'proof') {
       this.#shakeHands(kind, body)
     } else {
@@ -262,35 +270,39 @@ class Incoming {
 
   #challenge(body: Buffer): void {
     const hello = decodeHello(body)
-    this.#owner.admit(hello)
+    this.#owner.admit(hello, this.#channel.peerNames)
     const { nodeId: node, ...identity } = this.#options.identity
     const challenge = encodeChallenge({ ...identity, node, nonce: this.#nonce })
     this.#phase = { type: 'proof', hello, transcript: { hello: body, challenge } }
     this.#channel.send(FRAME_CHALLENGE, [challenge])
   }
 
-  #welcome(phase: Phase & { type: 'proof' }, body: Buffer): void {
-    const { secret, maxFrameBytes } = this.#options
-    const { hello, transcript } = phase
-    if (!isProofOf('dialer', secret, transcript, body)) {
-      const message = secret === undefined ? 'no shared secret is used here' : 'wrong shared secret'
-      throw new StoreError('QUORATE_UNAUTHORIZED', message)
-    }
+  #welcome({ hello, transcript }: Phase & { type: 'proof' }, body: Buffer): void {
+    const { maxFrameBytes } = this.#options
+    const names = this.#channel.peerNames
+    const { role, secret } = this.#proven(hello, transcript, body)
     // Asked again: others may have come in since.
-    this.#owner.admit(hello)
+    this.#owner.admit(hello, names)
     this.#time.cancel(this.#deadline)
     this.#channel.send(FRAME_WELCOME, [proofOf('acceptor', secret, transcript)])
     this.#channel.prove(sessionTags('acceptor', secret, transcript), maxFrameBytes)
     this.#channel.watch('answers')
-    this.#phase =
-      hello.role === 'member'
-        ? { type: 'member', node: hello.from }
-        : { type: 'client', client: this.#serve() }
+    if (hello.role === 'member') this.#phase = { type: 'member', node: hello.from }
     this.#owner.proven(this, hello)
+    if (hello.role === 'client') this.#phase = { type: 'client', client: this.#serve(role) }
   }
 
-  #serve(): ServedClient {
-    return new ServedClient(this.#channel, this.#options, this.#owner.call)
+  /** @throws {StoreError} QUORATE_UNAUTHORIZED */
+  #proven({ role }: Hello, transcript: Transcript, proof: Buffer): ProvenClient {
+    const { secret } = this.#options
+    const names = this.#channel.peerNames
+    if (role === 'client') return proveClient(this.#options, names, transcript, proof)
+    // Members show that they are members by the same secret, and are asked for no role.
+    return proveClient({ secret, clients: undefined }, names, transcript, proof)
+  }
+
+  #serve(role: ClientRole): ServedClient {
+    return new ServedClient(this.#channel, role, this.#options, this.#owner.client)
   }
 
   #refuse(error: StoreError): void {
@@ -301,6 +313,7 @@ class Incoming {
   #closed(reason: string): void {
     this.#time.cancel(this.#deadline)
     const isProven = this.#phase.type === 'member' || this.#phase.type === 'client'
+    if (this.#phase.type === 'client') this.#phase.client.closed()
     if (!isProven || !ORDINARY_ENDS.has(reason)) this.#owner.rejected(reason)
     this.#owner.closed(this)
   }

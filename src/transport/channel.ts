@@ -24,6 +24,8 @@ const LINGER_MS = 1_000
 export interface ChannelHandlers {
   /** A frame; a DecodeError thrown here ends the channel as `malformed`. */
   frame(kind: number, body: Buffer): void
+  /** What was sent in this turn is about to leave: the last moment to send something with it. */
+  gather(): void
   /** The connection is gone; the last call. `reason` is a word to count under, `message` for people. */
   closed(reason: string, message: string): void
 }
@@ -31,6 +33,8 @@ export interface ChannelHandlers {
 /** A connection of frames. */
 export class Channel {
   readonly remote: string
+  /** The names in the other side's verified certificate; undefined without TLS. */
+  readonly peerNames: readonly string[] | undefined
   readonly #connection: Connection
   readonly #time: Time
   readonly #handlers: ChannelHandlers
@@ -48,6 +52,7 @@ export class Channel {
   /** Bodies are bounded to those of a handshake until `prove`. */
   constructor(connection: Connection, time: Time, handlers: ChannelHandlers) {
     this.remote = connection.remote
+    this.peerNames = connection.peerNames
     this.#connection = connection
     this.#time = time
     this.#handlers = handlers
@@ -71,12 +76,14 @@ export class Channel {
   send(kind: number, parts: readonly Uint8Array[]): void {
     if (this.#end !== undefined) return
     this.#writer.push(kind, parts)
-    if (this.#isFlushDue || this.#isBlocked) return
+    this.wake()
+  }
+
+  /** Asks for `gather` at the end of this turn, or as soon as the connection takes something again. */
+  wake(): void {
+    if (this.#isFlushDue || this.#isBlocked || this.#end !== undefined) return
     this.#isFlushDue = true
-    this.#time.soon(() => {
-      this.#isFlushDue = false
-      this.#flush()
-    })
+    this.#time.soon(() => this.#flush())
   }
 
   /** The handshake is over: frames carry the session's tags and may be as long as `maxBodyBytes`. */
@@ -139,6 +146,10 @@ export class Channel {
   }
 
   #flush(): void {
+    // Due until all is gathered: what is sent meanwhile leaves with the rest.
+    this.#isFlushDue = true
+    if (this.#end === undefined && !this.#isBlocked) this.#handlers.gather()
+    this.#isFlushDue = false
     if (this.#end !== undefined || this.#isBlocked) return
     const parts = this.#writer.take()
     if (!this.#isPreambleSent) {

@@ -1,5 +1,6 @@
 /**
- * A client's connection to one member: calls go out, answers come back in any order.
+ * A client's connection to one member: calls go out, answers come back in any order; other frames go to and come from
+ * whoever opened it.
  *
  * Used by the command line and by stores in other processes. It does not reconnect: a call whose connection
  * broke fails with outcome `unknown`, and what to do about that is for the caller.
@@ -11,11 +12,24 @@ import type { Time, TimerHandle } from '../env/time.js'
 import { NONE } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
 import { decodeAnswer, encodeCall, storeErrorOf } from '../wire/envelope.js'
+import { TRANSPORT_KIND_MIN } from '../wire/frame.js'
 import { CLUSTER_ID_BYTES, FRAME_ANSWER, FRAME_CALL, NO_INCARNATION } from '../wire/handshake.js'
 import type { Channel } from './channel.js'
-import { Dial } from './dial.js'
+import { type Answerer, Dial } from './dial.js'
 import { checkAddress, checkSecret, type Protection } from './protection.js'
 import { CALLS_MAX } from './served-client.js'
+
+/** Whom a client says it is: nobody that the members know. */
+const hello = {
+  role: 'client' as const,
+  clusterId: new Uint8Array(CLUSTER_ID_BYTES),
+  from: NONE,
+  to: NONE,
+  memberId: '',
+  incarnation: NO_INCARNATION,
+  priority: 0,
+  address: '',
+}
 
 /** The longest answer that is accepted. */
 const ANSWER_BYTES_MAX = 64 * 1_048_576
@@ -24,6 +38,25 @@ const ANSWER_BYTES_MAX = 64 * 1_048_576
 export interface ClientOptions extends Protection {
   /** For connecting and proving, both sides together. */
   readonly timeoutMs: number
+}
+
+/** What the owner of a client connection hears. */
+export interface ClientHandlers {
+  /** The member is proven to be who it says; from now on the connection can be used. */
+  up(member: Answerer): void
+  /** A frame that is no answer to a call; a DecodeError thrown here ends the connection. */
+  frame(kind: number, body: Buffer): void
+  /** What was sent in this turn is about to leave: the last moment to send something with it. */
+  gather(): void
+  /** The last call: connecting failed, or what was up broke. */
+  ended(error: StoreError): void
+}
+
+/** Where, how and as whom to connect. */
+export interface ClientWorld {
+  readonly network: Network
+  readonly time: Time
+  readonly random: Random
 }
 
 interface PendingCall {
@@ -36,16 +69,54 @@ interface PendingCall {
 export class ClientConnection {
   readonly #time: Time
   readonly #pending = new Map<number, PendingCall>()
-  #dial: Dial | undefined
+  readonly #handlers: ClientHandlers
+  readonly #dial: Dial
   #channel: Channel | undefined
   #nextId = 1
 
-  private constructor(time: Time) {
+  private constructor(
+    { network, time, random }: ClientWorld,
+    address: string,
+    options: ClientOptions,
+    handlers: ClientHandlers,
+  ) {
     this.#time = time
+    this.#handlers = handlers
+    const dial = {
+      address,
+      ...options,
+      maxFrameBytes: ANSWER_BYTES_MAX,
+      hello,
+      expected: undefined,
+    }
+    this.#dial = new Dial(network, time, random, dial, {
+      up: (channel, answerer) => {
+        this.#channel = channel
+        handlers.up(answerer)
+      },
+      frame: (kind, body) => this.#receive(kind, body),
+      gather: () => handlers.gather(),
+      ended: (error) => this.#ended(error),
+    })
   }
 
   /**
-   * Connects to a member.
+   * Begins to connect to a member; the handlers say what comes of it.
+   * @throws {StoreError} QUORATE_INSECURE for an address beyond this machine without TLS or secret.
+   */
+  static open(
+    world: ClientWorld,
+    address: string,
+    options: ClientOptions,
+    handlers: ClientHandlers,
+  ): ClientConnection {
+    checkSecret(options.secret)
+    checkAddress(address, options)
+    return new ClientConnection(world, address, options, handlers)
+  }
+
+  /**
+   * Connects to a member, for calls only.
    * @throws {StoreError} QUORATE_NETWORK, QUORATE_UNAUTHORIZED, QUORATE_FORMAT or QUORATE_OVERLOADED;
    *   QUORATE_INSECURE for an address beyond this machine without TLS or secret.
    */
@@ -56,11 +127,30 @@ export class ClientConnection {
     address: string,
     options: ClientOptions,
   ): Promise<ClientConnection> {
-    checkSecret(options.secret)
-    checkAddress(address, options)
-    const client = new ClientConnection(time)
-    await client.#open(network, random, address, options)
-    return client
+    return new Promise((resolve, reject) => {
+      const client = ClientConnection.open({ network, time, random }, address, options, {
+        up: () => resolve(client),
+        // What a member tells by itself is not listened to.
+        frame: () => {},
+        gather: () => {},
+        ended: reject,
+      })
+    })
+  }
+
+  /** Bytes that were sent here and are not yet with the operating system. */
+  get queuedBytes(): number {
+    return this.#channel?.queuedBytes ?? 0
+  }
+
+  /** Queues a frame; it leaves at the end of this turn, or is lost with the connection. Parts must not change. */
+  send(kind: number, parts: readonly Uint8Array[]): void {
+    this.#channel?.send(kind, parts)
+  }
+
+  /** Asks for `gather` at the end of this turn, or as soon as the connection takes something again. */
+  wake(): void {
+    this.#channel?.wake()
   }
 
   /**
@@ -88,39 +178,16 @@ export class ClientConnection {
 
   /** Closes the connection; calls that wait fail with outcome `unknown`. */
   close(): void {
-    this.#dial?.close()
+    this.#dial.close()
   }
 
-  #open(network: Network, random: Random, address: string, options: ClientOptions): Promise<void> {
-    const hello = {
-      role: 'client' as const,
-      clusterId: new Uint8Array(CLUSTER_ID_BYTES),
-      from: NONE,
-      to: NONE,
-      memberId: '',
-      incarnation: NO_INCARNATION,
-      priority: 0,
-      address: '',
-    }
-    const maxFrameBytes = ANSWER_BYTES_MAX
-    return new Promise((resolve, reject) => {
-      const dial = { address, ...options, maxFrameBytes, hello, expected: undefined }
-      this.#dial = new Dial(network, this.#time, random, dial, {
-        up: (channel) => {
-          this.#channel = channel
-          resolve()
-        },
-        frame: (kind, body) => this.#answer(kind, body),
-        ended: (error) => {
-          reject(error)
-          this.#ended(error)
-        },
-      })
-    })
+  #receive(kind: number, body: Buffer): void {
+    if (kind === FRAME_ANSWER) this.#answer(body)
+    else if (kind < TRANSPORT_KIND_MIN) this.#handlers.frame(kind, body)
+    else throw new DecodeError(`frame of kind ${kind} to a client`)
   }
 
-  #answer(kind: number, body: Buffer): void {
-    if (kind !== FRAME_ANSWER) throw new DecodeError(`frame of kind ${kind} to a client`)
+  #answer(body: Buffer): void {
     const { id, result } = decodeAnswer(body)
     const call = this.#take(id)
     // An answer that came after its time was up finds nobody.
@@ -155,5 +222,6 @@ export class ClientConnection {
         }),
       )
     }
+    this.#handlers.ended(cause)
   }
 }

@@ -33,6 +33,9 @@ export interface Expected {
   readonly incarnation: string | undefined
 }
 
+/** Who answers, proven as far as the protection of the connection goes. */
+export type Answerer = Omit<Challenge, 'nonce'>
+
 /** What a dial needs to know. */
 export interface DialOptions {
   readonly address: string
@@ -47,9 +50,11 @@ export interface DialOptions {
 
 /** What the owner of a dial hears. */
 export interface DialHandlers {
-  /** The other side is proven to be of this incarnation; from now on frames come. */
-  up(channel: Channel, incarnation: string): void
+  /** The other side is proven to be who it says; from now on frames come. */
+  up(channel: Channel, answerer: Answerer): void
   frame(kind: number, body: Buffer): void
+  /** What was sent on the proven connection in this turn is about to leave. */
+  gather(): void
   /** The last call: the dial failed, or what was up broke. */
   ended(error: StoreError): void
 }
@@ -65,7 +70,7 @@ export class Dial {
   #phase: Phase = 'connecting'
   #channel: Channel | undefined
   #transcript: Transcript | undefined
-  #incarnation = ''
+  #answerer: Answerer | undefined
   #failure: StoreError | undefined
   readonly #deadline: unknown
 
@@ -102,6 +107,9 @@ export class Dial {
     this.#phase = 'hello'
     this.#channel = new Channel(connection, this.#time, {
       frame: (kind, body) => this.#frame(kind, body),
+      gather: () => {
+        if (this.#phase === 'up') this.#handlers.gather()
+      },
       closed: (reason, message) => this.#end(this.#failure ?? channelError(reason, message)),
     })
     this.#channel.send(FRAME_HELLO, [this.#hello])
@@ -131,7 +139,8 @@ export class Dial {
     const { expected, secret } = this.#options
     const answerer = decodeChallenge(body)
     if (expected !== undefined) checkAnswerer(expected, answerer)
-    this.#incarnation = answerer.incarnation
+    checkCertificate(this.#channel!.peerNames, answerer.memberId)
+    this.#answerer = { ...answerer, clusterId: Buffer.from(answerer.clusterId) }
     this.#transcript = { hello: this.#hello, challenge: Buffer.from(body) }
     this.#phase = 'proof'
     this.#channel!.send(FRAME_PROOF, [proofOf('dialer', secret, this.#transcript)])
@@ -148,7 +157,7 @@ export class Dial {
     const channel = this.#channel!
     channel.prove(sessionTags('dialer', secret, transcript), maxFrameBytes)
     channel.watch('asks')
-    this.#handlers.up(channel, this.#incarnation)
+    this.#handlers.up(channel, this.#answerer!)
   }
 
   #fail(error: StoreError): void {
@@ -176,6 +185,16 @@ function checkAnswerer(expected: Expected, found: Challenge): void {
   if ((expected.incarnation ?? found.incarnation) !== found.incarnation) {
     throw new StoreError('QUORATE_WRONG_MEMBER', wipedMessage(found.memberId))
   }
+}
+
+/**
+ * A certificate of the authority is not enough to be a member: it has to name the one that its holder says it is.
+ * @throws {StoreError} QUORATE_UNAUTHORIZED
+ */
+export function checkCertificate(names: readonly string[] | undefined, memberId: string): void {
+  if (names === undefined || names.includes(memberId)) return
+  const message = `the certificate is for ${names.join(', ') || 'nobody'}, not for member ${memberId}`
+  throw new StoreError('QUORATE_UNAUTHORIZED', message)
 }
 
 /** What is said about a member that comes back without what it knew (trap T-14). */

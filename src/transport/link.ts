@@ -165,7 +165,8 @@ export class Link {
     this.#address = this.#nextAddress()
     const options = { ...this.#options, address: this.#address, expected: this.#expected }
     this.#dial = new Dial(this.#network, this.#time, this.#random, options, {
-      up: (channel, incarnation) => this.#up(channel, incarnation),
+      up: (channel, { incarnation }) => this.#up(channel, incarnation),
+      gather: () => {},
       // Members speak on the connections they dialed; on this one the other side only answers pings.
       frame: (kind) => this.#channel?.close('kind', `frame of kind ${kind} on an outgoing link`),
       ended: (error) => this.#ended(error),

@@ -16,10 +16,11 @@ import { NONE, type NodeId } from '../raft/types.js'
 import { TRANSPORT_KIND_MIN } from '../wire/frame.js'
 import { CLUSTER_ID_BYTES, type Hello, MEMBER_ID_BYTES_MAX } from '../wire/handshake.js'
 import { Acceptor, HANDSHAKE_MS } from './acceptor.js'
+import type { ClientRules } from './client-roles.js'
 import { Link, type LinkStatus } from './link.js'
 import { listen } from './listen.js'
 import { checkAddress, checkSecret, isProtected, type Protection } from './protection.js'
-import type { CallHandler } from './served-client.js'
+import type { ClientHost } from './served-client.js'
 
 /** Who this member is. */
 export interface TransportIdentity {
@@ -51,7 +52,7 @@ export interface PeerFacts {
 }
 
 /** Settings of a transport; all are required. */
-export interface TransportOptions extends Protection {
+export interface TransportOptions extends Protection, ClientRules {
   readonly identity: TransportIdentity
   readonly listen: string
   /** Where others are told to dial; undefined: where it listens, if others can make sense of that. */
@@ -79,8 +80,8 @@ export interface TransportHandlers {
   peerUp(node: NodeId): void
   /** A proven link to or from `node` broke just now; once, until a link is proven again (design D12). */
   peerDown(node: NodeId): void
-  /** A call of a client connection. */
-  readonly call: CallHandler
+  /** Serves a client that has come in. */
+  readonly client: ClientHost
 }
 
 /** One peer as plain data. */
@@ -146,7 +147,7 @@ export class Transport {
       memberUp: (hello) => this.#memberUp(hello),
       memberFrame: (node, kind, body) => this.#receive(node, kind, body),
       memberDown: (node) => this.#memberDown(node),
-      call: (method, params, reply) => this.#handlers.call(method, params, reply),
+      client: (port) => this.#handlers.client(port),
     })
   }
 

@@ -111,8 +111,8 @@ test('TLS: two certificates of one authority connect, and each side knows the na
   const { network, connections, listener } = await tlsServer(t)
   const client = await network.connect(listener.address, ours.issue('client'))
   await until(() => connections.length === 1)
-  assert.equal(client.peerName, 'server')
-  assert.equal(connections[0]?.peerName, 'client')
+  assert.deepEqual(client.peerNames, ['server', 'localhost'])
+  assert.deepEqual(connections[0]?.peerNames, ['client', 'localhost'])
   let received = ''
   connections[0].setHandlers({
     data: (bytes) => {

@@ -6,7 +6,7 @@ import { SimRandom } from '../../src/sim/sim-random.js'
 import { SimTime } from '../../src/sim/sim-time.js'
 import { SimWorld } from '../../src/sim/world.js'
 import { ClientConnection } from '../../src/transport/client.js'
-import type { CallHandler } from '../../src/transport/served-client.js'
+import { type ClientHandlers, onlyCalls } from '../../src/transport/served-client.js'
 import {
   type PeerAddress,
   Transport,
@@ -47,6 +47,7 @@ export function optionsOf(
     peers: ids.map((other) => peerAt(other, addressOf(other))),
     tls: undefined,
     secret: undefined,
+    clients: undefined,
     maxFrameBytes: 200_000,
     maxQueuedBytes: 400_000,
     maxClients: 4,
@@ -63,7 +64,7 @@ export interface LabNode {
   /** The bodies of the frames that came in. */
   readonly frames: { from: number; kind: number; body: Buffer }[]
   onFrame: (body: Buffer) => void
-  onCall: CallHandler
+  onCall: ClientHandlers['call']
 }
 
 /** Somebody who is connected to a transport without being one. */
@@ -133,7 +134,7 @@ export class Lab {
         },
         peerUp: (peer) => heard.events.push(`${at()} up ${peer}`),
         peerDown: (peer) => heard.events.push(`${at()} down ${peer}`),
-        call: (method, params, reply) => node.onCall(method, params, reply),
+        client: onlyCalls((method, params, reply) => node.onCall(method, params, reply)),
       }),
     )
     const node: LabNode = Object.assign(heard, { transport })

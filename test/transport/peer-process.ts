@@ -2,6 +2,7 @@
 import { NodeNetwork } from '../../src/env/node-network.js'
 import { NodeRandom } from '../../src/env/node-random.js'
 import { NodeTime } from '../../src/env/node-time.js'
+import { onlyCalls } from '../../src/transport/served-client.js'
 import { Transport } from '../../src/transport/transport.js'
 import { optionsOf, peerAt } from './lab.js'
 
@@ -16,7 +17,7 @@ const transport: Transport = await Transport.start(
     frame: () => {},
     peerUp: () => transport.send(1, 1, [Buffer.from('here I am')]),
     peerDown: () => process.exit(),
-    call: () => {},
+    client: onlyCalls(() => {}),
   },
 )
 process.send?.(transport.address)

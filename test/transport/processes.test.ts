@@ -7,6 +7,7 @@ import { NodeNetwork } from '../../src/env/node-network.js'
 import { NodeRandom } from '../../src/env/node-random.js'
 import { NodeTime } from '../../src/env/node-time.js'
 import { ClientConnection } from '../../src/transport/client.js'
+import { onlyCalls } from '../../src/transport/served-client.js'
 import { Transport, type TransportHandlers } from '../../src/transport/transport.js'
 import { certificateAuthority } from '../contract/certificates.js'
 import { optionsOf, peerAt, SECRET } from './lab.js'
@@ -31,7 +32,7 @@ function listener() {
     },
     peerUp: (node) => note(`up ${node}`),
     peerDown: (node) => note(`down ${node}`),
-    call: (method, _params, reply) => reply({ ok: method }),
+    client: onlyCalls((method, _params, reply) => reply({ ok: method })),
   }
   const until = async (condition: () => boolean) => {
     while (!condition()) {
@@ -43,11 +44,14 @@ function listener() {
   return { events, frames, handlers, until }
 }
 
+/** How the holder of a name protects its connections. */
+type Protect = (name: string) => { tls?: TlsOptions; secret?: Buffer }
+
 /** Two transports on this machine that reach each other, with ports of their own. */
-async function pair(t: TestContext, protection: { tls?: TlsOptions; secret?: Buffer }) {
+async function pair(t: TestContext, protect: Protect) {
   const sides = [listener(), listener()] as const
   const start = async (id: 1 | 2) => {
-    const options = { ...optionsOf(id, 1, protection), listen: '127.0.0.1:0' }
+    const options = { ...optionsOf(id, 1, protect(`m${id}`)), listen: '127.0.0.1:0' }
     const side = sides[id - 1]!
     const transport = await Transport.start(network, time, random, options, side.handlers)
     t.after(() => transport.close())
@@ -62,20 +66,20 @@ async function pair(t: TestContext, protection: { tls?: TlsOptions; secret?: Buf
 
 const ours = certificateAuthority('ours')
 
-for (const [name, protection] of [
-  ['TCP', {}],
-  ['TCP and a secret', { secret: SECRET }],
-  ['TLS', { tls: ours.issue('member') }],
-  ['TLS and a secret', { tls: ours.issue('member'), secret: SECRET }],
-] as const) {
+for (const [name, protect] of [
+  ['TCP', () => ({})],
+  ['TCP and a secret', () => ({ secret: SECRET })],
+  ['TLS', (name) => ({ tls: ours.issue(name) })],
+  ['TLS and a secret', (name) => ({ tls: ours.issue(name), secret: SECRET })],
+] satisfies [string, Protect][]) {
   test(`frames and calls arrive over ${name}`, async (t) => {
-    const { one, sides } = await pair(t, protection)
+    const { one, sides } = await pair(t, protect)
     await sides[0].until(() => one.isUp(2))
     const bodies = [0, 1, 5_000, 70_000, 200_000].map((bytes, i) => Buffer.alloc(bytes, i + 1))
     for (const body of bodies) assert(one.send(2, 1, [body]))
     await sides[1].until(() => sides[1].frames.length >= bodies.length)
     assert.deepEqual(sides[1].frames, bodies)
-    const options = { tls: undefined, secret: undefined, timeoutMs: 5_000, ...protection }
+    const options = { tls: undefined, secret: undefined, timeoutMs: 5_000, ...protect('app') }
     const client = await ClientConnection.connect(network, time, random, one.address, options)
     assert.equal(await client.call('status', {}, 5_000), 'status')
     client.close()

@@ -1,0 +1,283 @@
+/**
+ * What one client holds open on this member: views, their cursors, watches, and what it waits for.
+ *
+ * Bounds: VIEWS_MAX, CURSORS_MAX, WATCHES_MAX and WAITS_MAX per client, beyond which asks are answered
+ * QUORATE_OVERLOADED; a block is at most BLOCK_BYTES. Everything is let go when the client is gone: a view is closed
+ * once nothing reads from it any more, cursors before their view.
+ */
+import { unreachable } from '../base/assert.js'
+import { StoreError } from '../base/errors.js'
+import type { Ask } from '../wire/client-ask.js'
+import type { Reply } from '../wire/client-reply.js'
+import { DecodeError } from '../wire/command.js'
+import type { Backend, ScanCursor, StateView, WatchCursor } from './backend.js'
+
+const VIEWS_MAX = 64
+const CURSORS_MAX = 256
+const WATCHES_MAX = 256
+const WAITS_MAX = 4_096
+const BLOCK_ENTRIES = 4_096
+const BLOCK_BYTES = 1_048_576
+/** When a client that met a bound may try again. */
+const RETRY_MS = 100
+
+/** Whoever answers the asks. */
+export type AskBackend = Pick<Backend, 'now' | 'openView' | 'watch' | 'awaitApplied'>
+
+interface OpenView {
+  readonly view: StateView
+  readonly cursors: Set<number>
+  /** What reads from it at present. */
+  inUse: number
+  isEnded: boolean
+}
+
+interface OpenCursor {
+  readonly cursor: ScanCursor
+  readonly view: OpenView
+}
+
+/** See the file's comment. */
+export class ClientAsks {
+  readonly #backend: AskBackend
+  readonly #reply: (id: number, reply: Reply) => void
+  readonly #blockBytes: number
+  readonly #views = new Map<number, OpenView>()
+  readonly #cursors = new Map<number, OpenCursor>()
+  readonly #watches = new Map<number, WatchCursor>()
+  readonly #waits = new Map<number, AbortController>()
+  /** Reads from views, and the closing of them. */
+  readonly #work = new Set<Promise<unknown>>()
+  #isEnded = false
+
+  /** @param reply sends the answer to an ask; not called any more once `end` was */
+  constructor(
+    backend: AskBackend,
+    maxFrameBytes: number,
+    reply: (id: number, reply: Reply) => void,
+  ) {
+    this.#backend = backend
+    this.#blockBytes = Math.min(BLOCK_BYTES, maxFrameBytes >> 2)
+    this.#reply = reply
+  }
+
+  ask(id: number, ask: Ask): void {
+    switch (ask.type) {
+      case 'view':
+        this.#openView(id, ask)
+        return
+      case 'values':
+        this.#answer(id, this.#values(ask))
+        return
+      case 'cursor':
+        this.#openCursor(id, ask)
+        return
+      case 'entries':
+        this.#answer(id, this.#entries(ask))
+        return
+      case 'watch':
+        this.#openWatch(id, ask)
+        return
+      case 'changes':
+        this.#answer(id, this.#changes(ask))
+        return
+      case 'applied':
+        this.#await(id, ask)
+        return
+      case 'end':
+        this.#end(ask.id)
+        return
+      case 'probe':
+        this.#reply(id, { type: 'done' })
+        return
+      default:
+        unreachable(ask)
+    }
+  }
+
+  /** The client is gone. Resolves when nothing reads from the state any more. */
+  async end(): Promise<void> {
+    this.#isEnded = true
+    for (const wait of this.#waits.values()) wait.abort()
+    for (const watch of this.#watches.values()) watch.close()
+    for (const id of [...this.#views.keys()]) this.#endView(id)
+    this.#waits.clear()
+    this.#watches.clear()
+    while (this.#work.size > 0) await Promise.allSettled(this.#work)
+  }
+
+  /** Opened before this returns, as far as the backend is concerned: see ViewRequest. */
+  #openView(id: number, { cut, demand }: Ask & { type: 'view' }): void {
+    if (this.#views.size >= VIEWS_MAX) {
+      this.#overloaded(id, `${VIEWS_MAX} views`)
+      return
+    }
+    this.#wait(id, (signal) => {
+      const { remainingMs, ...wanted } = demand
+      const deadline = this.#backend.now() + remainingMs
+      const opening = this.#backend.openView({ ...wanted, deadline, cut, signal })
+      return opening.then((view) => this.#keepView(id, view, signal))
+    })
+  }
+
+  async #keepView(id: number, view: StateView, { aborted }: AbortSignal): Promise<Reply> {
+    if (aborted || this.#isEnded) {
+      await view.close()
+      throw new StoreError('QUORATE_ABORTED', 'nobody waits for the view any more')
+    }
+    this.#views.set(id, { view, cursors: new Set(), inUse: 0, isEnded: false })
+    const { index, term, role, stalenessMs, servedBy } = view.served
+    return { type: 'view', served: { index, term, role, stalenessMs, servedBy } }
+  }
+
+  async #values({ view: of, keys }: Ask & { type: 'values' }): Promise<Reply> {
+    const open = this.#views.get(of)
+    if (open === undefined) throw isOver('view')
+    const values = await this.#using(open, () => open.view.getMany(keys))
+    return { type: 'values', values }
+  }
+
+  #openCursor(id: number, { view: of, range, reverse }: Ask & { type: 'cursor' }): void {
+    const view = this.#views.get(of)
+    // Not answered: the first ask for entries finds no cursor, and says so.
+    if (view === undefined || this.#cursors.size >= CURSORS_MAX) return
+    this.#cursors.set(id, { cursor: view.view.cursor(range, reverse), view })
+    view.cursors.add(id)
+  }
+
+  async #entries({ cursor: of, ...wanted }: Ask & { type: 'entries' }): Promise<Reply> {
+    const open = this.#cursors.get(of)
+    if (open === undefined) throw isOver('cursor')
+    const maxEntries = Math.min(wanted.maxEntries, BLOCK_ENTRIES)
+    const maxBytes = Math.min(wanted.maxBytes, this.#blockBytes)
+    const entries = await this.#using(open.view, () => open.cursor.next(maxEntries, maxBytes))
+    return { type: 'entries', entries }
+  }
+
+  #openWatch(id: number, { after, afterTerm, range }: Ask & { type: 'watch' }): void {
+    if (this.#watches.size >= WATCHES_MAX) return
+    try {
+      const watch = this.#backend.watch({ range, after, afterTerm, signal: undefined })
+      this.#watches.set(id, watch)
+    } catch (error) {
+      this.#watches.set(id, failed(error))
+    }
+  }
+
+  async #changes({ watch: of, maxBytes }: Ask & { type: 'changes' }): Promise<Reply> {
+    const watch = this.#watches.get(of)
+    if (watch === undefined) throw isOver('watch')
+    const { through, entries } = await watch.next(Math.min(maxBytes, this.#blockBytes))
+    return { type: 'changes', through, entries }
+  }
+
+  #await(id: number, { index, where, remainingMs }: Ask & { type: 'applied' }): void {
+    this.#wait(id, async (signal) => {
+      const deadline = this.#backend.now() + remainingMs
+      await this.#backend.awaitApplied(index, where, deadline, signal)
+      return { type: 'done' }
+    })
+  }
+
+  /** Starts what may take long, and may be given up. */
+  #wait(id: number, start: (signal: AbortSignal) => Promise<Reply>): void {
+    if (this.#waits.size >= WAITS_MAX) {
+      this.#overloaded(id, `${WAITS_MAX} waiting asks`)
+      return
+    }
+    const controller = new AbortController()
+    this.#waits.set(id, controller)
+    const answering = start(controller.signal)
+    this.#answer(
+      id,
+      answering.finally(() => this.#waits.delete(id)),
+    )
+  }
+
+  /** The view stays open until `read` has ended. */
+  #using<T>(view: OpenView, read: () => Promise<T>): Promise<T> {
+    view.inUse++
+    return this.#own(
+      read().finally(() => {
+        view.inUse--
+        if (view.isEnded) this.#release(view)
+      }),
+    )
+  }
+
+  #end(id: number): void {
+    this.#waits.get(id)?.abort()
+    this.#watches.get(id)?.close()
+    this.#watches.delete(id)
+    const cursor = this.#cursors.get(id)
+    if (cursor !== undefined) this.#endCursor(id, cursor)
+    this.#endView(id)
+  }
+
+  #endView(id: number): void {
+    const view = this.#views.get(id)
+    if (view === undefined) return
+    this.#views.delete(id)
+    view.isEnded = true
+    this.#release(view)
+  }
+
+  #endCursor(id: number, { cursor, view }: OpenCursor): void {
+    this.#cursors.delete(id)
+    view.cursors.delete(id)
+    // A cursor that fails to close is gone with its database; there is nobody to be told.
+    this.#using(view, () => cursor.close()).catch(() => undefined)
+  }
+
+  #release(view: OpenView): void {
+    if (view.inUse > 0) return
+    if (view.cursors.size === 0) {
+      // Whatever ends last comes here; the view is closed once.
+      view.inUse = Number.POSITIVE_INFINITY
+      this.#own(view.view.close()).catch(() => undefined)
+      return
+    }
+    for (const id of [...view.cursors]) this.#endCursor(id, this.#cursors.get(id)!)
+  }
+
+  #answer(id: number, answering: Promise<Reply>): void {
+    answering.then(
+      (reply) => this.#send(id, reply),
+      (error: unknown) => this.#send(id, { type: 'error', error: asStoreError(error) }),
+    )
+  }
+
+  #send(id: number, reply: Reply): void {
+    if (!this.#isEnded) this.#reply(id, reply)
+  }
+
+  #own<T>(work: Promise<T>): Promise<T> {
+    const settled = work.finally(() => this.#work.delete(settled))
+    this.#work.add(settled)
+    return settled
+  }
+
+  #overloaded(id: number, what: string): void {
+    const message = `this client has ${what} open already`
+    const about = { retryable: true, retryAfterMs: RETRY_MS }
+    this.#send(id, { type: 'error', error: new StoreError('QUORATE_OVERLOADED', message, about) })
+  }
+}
+
+/** Any failure as one that can travel. */
+export function asStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const code = error instanceof DecodeError ? 'QUORATE_FORMAT' : 'QUORATE_STOPPED'
+  const message = error instanceof Error ? error.message : String(error)
+  return new StoreError(code, message, { cause: error })
+}
+
+function isOver(what: string): StoreError {
+  const message = `the ${what} is not open here: it was ended, or there are too many`
+  return new StoreError('QUORATE_OVERLOADED', message, { retryable: true, retryAfterMs: RETRY_MS })
+}
+
+/** A watch that could not be opened says so when it is asked. */
+function failed(error: unknown): WatchCursor {
+  return { next: () => Promise.reject(error), close: () => undefined }
+}

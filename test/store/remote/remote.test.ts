@@ -1,0 +1,255 @@
+/** A Store whose members are on other hosts. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { SimCluster } from '../../../src/sim/sim-cluster.js'
+import type { Store } from '../../../src/store/store.js'
+import { hasCode } from '../../member/membership-fixture.js'
+import { connected, NAMES, others, three } from './remote-fixture.js'
+
+async function keysOf(cluster: SimCluster, store: Store): Promise<string[]> {
+  const keys: string[] = []
+  const scan = async () => {
+    for await (const [key] of store.scan()) keys.push(key)
+  }
+  await cluster.run(scan())
+  return keys
+}
+
+test('a client reads and writes as a Store in the same process does', async () => {
+  const cluster = await three(1)
+  const store = await connected(cluster, ['b'])
+  const { index, token } = await cluster.run(store.put('k', { n: 1 }))
+  for (const consistency of ['strong', 'session', 'eventual'] as const) {
+    const session = store.session(token)
+    assert.deepEqual(await cluster.run(session.get('k', { consistency })), { n: 1 })
+  }
+  const meta = await cluster.run(store.getWithMeta('k'))
+  assert.deepEqual([meta.revision, NAMES.includes(meta.servedBy)], [index, true])
+  await cluster.run(
+    store.batch([
+      { type: 'put', key: 'l', value: 2 },
+      { type: 'del', key: 'k' },
+    ]),
+  )
+  assert.deepEqual(await cluster.run(store.getMany(['k', 'l'])), [undefined, 2])
+  const compare = { if: [{ key: 'l', value: 2 }], then: [{ type: 'put', key: 'm', value: 3 }] } as const
+  assert.equal((await cluster.run(store.txn(compare))).succeeded, true)
+  assert.deepEqual(await keysOf(cluster, store), ['l', 'm'])
+  await cluster.run(store.put('n', 1, { ack: 'all' }))
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('a client asks about the members, changes them, and learns where new ones are', async () => {
+  const cluster = await three(2)
+  const store = await connected(cluster, ['a'])
+  const changes: number[] = []
+  store.on('membership', ({ members }) => changes.push(members.length))
+  const joining = cluster.join('d')
+  await cluster.run(store.members.add('d', cluster.addressOf('d')))
+  await cluster.run(joining)
+  const { members } = await cluster.run(store.members.list())
+  assert.deepEqual(members.map(({ id }) => id).toSorted(), ['a', 'b', 'c', 'd'])
+  assert.equal(changes.at(-1), 4)
+  for (const name of ['a', 'b']) await cluster.run(store.members.remove(name))
+  for (const name of ['a', 'b']) cluster.forget(name)
+  await cluster.run(store.put('k', 1, { timeoutMs: 20_000 }))
+  assert.equal(await cluster.run(store.get('k')), 1)
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('status, checkpoint and backup work from far away', async () => {
+  const cluster = await three(3)
+  const store = await connected(cluster)
+  await cluster.run(store.put('k', 1))
+  const status = store.status()
+  assert.match(status.words[0]!, /^a client connected with .* told/)
+  assert.ok((await cluster.run(store.checkpoint())) > 0)
+  const { index } = await cluster.run(store.backup('backup'))
+  assert.ok(index > 0)
+  assert.equal(store.metrics().member, undefined)
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('writes in flight while leaders die are applied exactly once and in order', async () => {
+  for (let seed = 30; seed < 36; seed++) {
+    const cluster = await three(seed)
+    const store = await connected(cluster)
+    const revisions: number[] = []
+    const writes: Promise<unknown>[] = []
+    for (let i = 0; i < 60; i++) {
+      const write = store.put(`k${i}`, i, { timeoutMs: 30_000 })
+      writes.push(write.then(({ index }) => revisions.push(index)))
+      await cluster.world.advance(3)
+      const leader = cluster.leader()
+      if (i % 20 === 10 && leader !== undefined) {
+        cluster.powerCut(leader, 'torn')
+        await cluster.world.advance(2)
+        await cluster.restart(leader)
+      }
+      if (i % 20 === 15) cluster.network.break('client', others(cluster, leader ?? 'a')[0]!)
+    }
+    await cluster.run(Promise.all(writes))
+    for (let i = 0; i < 60; i++) {
+      const meta = await cluster.run(store.getWithMeta(`k${i}`))
+      assert.equal(meta.value, i)
+      assert.equal(meta.revision, revisions[i], `seed ${seed}: k${i} was applied twice`)
+    }
+    assert.deepEqual(
+      revisions,
+      revisions.toSorted((x, y) => x - y),
+    )
+    await cluster.run(store.close())
+    await cluster.close()
+  }
+})
+
+test('a session goes on at another member when the one that served it dies', async () => {
+  for (let seed = 50; seed < 56; seed++) {
+    const cluster = await three(seed)
+    const store = await connected(cluster, NAMES, { balance: 'random' })
+    const session = store.session()
+    for (let i = 0; i < 10; i++) {
+      await cluster.run(session.put('k', i, { timeoutMs: 30_000 }))
+      if (i % 3 === 0) {
+        const name = NAMES[(seed + i) % 3]!
+        cluster.kill(name)
+        assert.equal(await cluster.run(session.get('k', { timeoutMs: 30_000 })), i)
+        await cluster.restart(name)
+      }
+      assert.equal(await cluster.run(session.get('k', { timeoutMs: 30_000 })), i)
+      const { token } = session
+      assert.equal(await cluster.run(store.session(token).get('k', { timeoutMs: 30_000 })), i)
+    }
+    await cluster.run(store.close())
+    await cluster.close()
+  }
+})
+
+test('one address is enough: when its member is gone for good, the others are known', async () => {
+  const cluster = await three(4)
+  const store = await connected(cluster, ['a'])
+  await cluster.run(store.put('k', 1))
+  cluster.kill('a')
+  assert.equal(await cluster.run(store.get('k', { timeoutMs: 30_000 })), 1)
+  await cluster.run(store.put('k', 2, { timeoutMs: 30_000 }))
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('a watch goes on at another member, with every change once and in order', async () => {
+  for (let seed = 60; seed < 66; seed++) {
+    const cluster = await three(seed)
+    const store = await connected(cluster)
+    const stop = new AbortController()
+    const seen: unknown[] = []
+    const watching = (async () => {
+      for await (const event of store.watch({ prefix: 'w', signal: stop.signal })) {
+        if (event.type !== 'changes') continue
+        for (const change of event.changes) if (change.type === 'put') seen.push(change.value)
+      }
+    })()
+    const ended = watching.catch((error: unknown) => error)
+    await cluster.world.advance(200)
+    const written: number[] = []
+    for (let i = 0; i < 40; i++) {
+      await cluster.run(store.put(`w${i % 7}`, i, { timeoutMs: 30_000 }))
+      written.push(i)
+      const name = NAMES[i % 3]!
+      if (i % 8 === 3) cluster.kill(name)
+      // The client still reaches the one that the others do not.
+      if (i % 8 === 6) cluster.network.partition([[name], others(cluster, name)])
+      if (i % 8 === 7) cluster.network.healAll()
+      for (const down of NAMES) if (i % 8 === 5 && !cluster.isUp(down)) await cluster.restart(down)
+    }
+    cluster.network.healAll()
+    await cluster.world.advance(10_000)
+    assert.deepEqual(seen, written, `seed ${seed}`)
+    stop.abort()
+    assert.equal(((await cluster.run(ended)) as { code?: string }).code, 'QUORATE_ABORTED')
+    await cluster.run(store.close())
+    await cluster.close()
+  }
+})
+
+test('a scan whose state is lost with its member ends with an error that says to try again', async () => {
+  const cluster = await three(5)
+  const store = await connected(cluster)
+  const value = 'x'.repeat(2_000)
+  for (let i = 0; i < 300; i++) await cluster.run(store.put(`k${1_000 + i}`, value))
+  const scan = store.scan()
+  await cluster.run(scan.next())
+  for (const name of NAMES) cluster.network.break('client', name)
+  const rest = async () => {
+    for await (const _ of scan);
+  }
+  await assert.rejects(cluster.run(rest()), (error: unknown) => {
+    const { code, retryable } = error as { code?: string; retryable?: boolean }
+    return code === 'QUORATE_NETWORK' && retryable === true
+  })
+  assert.equal((await keysOf(cluster, store)).length, 300)
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('a write that was not sent did not happen; one that was sent and not answered is unknown', async () => {
+  const cluster = await three(6)
+  const store = await connected(cluster)
+  await cluster.run(store.put('k', 0))
+  cluster.network.partition([['client'], NAMES])
+  const sent = store.put('k', 1, { timeoutMs: 2_000 })
+  await assert.rejects(cluster.run(sent), { code: 'QUORATE_TIMEOUT', outcome: 'unknown' })
+  await cluster.world.advance(10_000)
+  const unsent = store.put('k', 2, { timeoutMs: 2_000 })
+  await assert.rejects(cluster.run(unsent), { code: 'QUORATE_NO_LEADER', outcome: 'none' })
+  await assert.rejects(cluster.run(store.get('k', { timeoutMs: 500 })), hasCode('QUORATE_NETWORK'))
+  cluster.network.healAll()
+  assert.notEqual(await cluster.run(store.get('k', { timeoutMs: 20_000 })), 2)
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('a member that is cut off from the others serves nobody who can ask one of those', async () => {
+  const cluster = await three(7)
+  const store = await connected(cluster)
+  const leader = await cluster.awaitLeader()
+  cluster.network.partition([[leader], others(cluster, leader)])
+  await cluster.run(store.put('k', 1, { timeoutMs: 30_000 }))
+  assert.equal(await cluster.run(store.get('k', { timeoutMs: 30_000 })), 1)
+  cluster.network.healAll()
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('closing ends what is under way; nothing of the client is left at the members', async () => {
+  const cluster = await three(8)
+  const store = await connected(cluster)
+  const watch = store.watch({ prefix: 'w' })
+  const next = watch.next()
+  const scan = store.scan()
+  await cluster.run(store.put('k', 1))
+  await cluster.run(scan.next())
+  cluster.network.partition([['client'], NAMES])
+  const read = store.get('k')
+  const failures = [next, read].map((call) => assert.rejects(call, hasCode('QUORATE_NOT_OPEN')))
+  await cluster.run(store.close())
+  await cluster.run(Promise.all(failures))
+  await assert.rejects(cluster.run(store.put('k', 1)), hasCode('QUORATE_NOT_OPEN'))
+  cluster.network.healAll()
+  await cluster.close()
+})
+
+test('connect says why it could not', async () => {
+  const cluster = await three(9)
+  await assert.rejects(
+    connected(cluster, ['a'], { secret: 'another secret of some length' }),
+    hasCode('QUORATE_UNAUTHORIZED'),
+  )
+  for (const name of NAMES) cluster.kill(name)
+  await assert.rejects(
+    connected(cluster, NAMES, { connectTimeoutMs: 3_000 }),
+    hasCode('QUORATE_NETWORK'),
+  )
+})
