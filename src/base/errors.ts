@@ -21,8 +21,22 @@ export type StoreErrorCode =
   | 'QUORATE_SESSION_EXPIRED'
   /** This member has not applied what a session token asks for, within the call's time. */
   | 'QUORATE_BEHIND_TOKEN'
+  /** This member cannot prove within the call's time that its state is no older than `maxStalenessMs`. */
+  | 'QUORATE_TOO_STALE'
+  /** The write is committed, but was not applied at all the members that `ack` asks for within the call's time. */
+  | 'QUORATE_ACK_TIMEOUT'
   /** The session token is malformed, of another cluster, or ahead of everything committed. */
   | 'QUORATE_BAD_TOKEN'
+  /** The changes after a watch's position are not remembered any more: begin anew from a state. */
+  | 'QUORATE_COMPACTED'
+  /** The bytes of a watched value are none of its `valueEncoding`; `cause` says why. */
+  | 'QUORATE_UNDECODABLE'
+  /** The key is not as `ifRevision` or `ifAbsent` expects: read it again. */
+  | 'QUORATE_CONFLICT'
+  /** The lease does not exist, or not any more. */
+  | 'QUORATE_NO_LEASE'
+  /** The write would change more in one step than is allowed; see the message. */
+  | 'QUORATE_TOO_LARGE'
   /** The data folder is in use by another process. */
   | 'QUORATE_LOCKED'
   /** The data folder or the peer belongs to another cluster. */
@@ -45,6 +59,8 @@ export type StoreErrorCode =
   | 'QUORATE_NOT_EMPTY'
   /** The shared secrets of two sides differ, or only one of them has one. */
   | 'QUORATE_UNAUTHORIZED'
+  /** What this client has proven about itself gives it a role that may not do that. */
+  | 'QUORATE_FORBIDDEN'
   /** The address could not be listened on or connected to. */
   | 'QUORATE_NETWORK'
   /** The name is a member's, or was one's: names are never used again. */
@@ -70,6 +86,10 @@ export interface StoreErrorOptions {
   readonly outcome?: Outcome
   /** Whether the same call may succeed if it is simply made again. Defaults to `false`. */
   readonly retryable?: boolean
+  /** With QUORATE_OVERLOADED: after so long another attempt is worth it. */
+  readonly retryAfterMs?: number | undefined
+  /** With QUORATE_COMPACTED: the oldest position that a watch can go on from here. */
+  readonly oldest?: number
   readonly cause?: unknown
 }
 
@@ -79,6 +99,10 @@ export class StoreError extends Error {
   readonly code: StoreErrorCode
   readonly outcome: Outcome
   readonly retryable: boolean
+  /** With QUORATE_OVERLOADED: after so long another attempt is worth it; undefined when that is not known. */
+  readonly retryAfterMs: number | undefined
+  /** With QUORATE_COMPACTED: the oldest position that a watch can go on from at the member that said so. */
+  readonly oldest: number | undefined
 
   constructor(code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -86,5 +110,7 @@ export class StoreError extends Error {
     this.code = code
     this.outcome = options.outcome ?? 'none'
     this.retryable = options.retryable ?? false
+    this.retryAfterMs = options.retryAfterMs
+    this.oldest = options.oldest
   }
 }

@@ -12,6 +12,7 @@
  *   4. a file is removed only after the compaction point beyond it is durable (trap T-35)
  */
 import { assert } from '../base/assert.js'
+import type { Durations } from '../base/durations.js'
 import { type Outcome, StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
 import type { Time } from '../env/time.js'
@@ -84,9 +85,6 @@ export interface LogStatus {
   readonly lastIndex: LogIndex
   readonly fsyncs: number
   readonly writes: number
-  /** How long durable writes took, all together and the slowest. */
-  readonly writeMsTotal: number
-  readonly writeMsMax: number
   /** `noSpace`: the disk was too full to prepare the next segment; the present one still takes writes. */
   readonly nextSegment: 'none' | 'preparing' | 'noSpace'
   /** Appends wait because the present segment is full and the disk has no room for the next. */
@@ -255,6 +253,16 @@ export class RaftLog {
   /** The highest index to compact to that leaves at least `bytes` of log, as far as there is so much. */
   indexBefore(bytes: number): LogIndex {
     return this.#chain.indexBefore(bytes)
+  }
+
+  /** How long durable writes took, fsync included. */
+  get writeDurations(): Durations {
+    return this.#chain.writeDurations
+  }
+
+  /** Appends and compactions that wait for the write under way. */
+  get queued(): number {
+    return this.#queue.length
   }
 
   status(): LogStatus {

@@ -7,6 +7,7 @@
  * to a segment that is left (trap T-34).
  */
 import { assert } from '../base/assert.js'
+import { Durations } from '../base/durations.js'
 import type { Disk, DiskFile } from '../env/disk.js'
 import type { Time } from '../env/time.js'
 import type { Entry, LogIndex } from '../raft/types.js'
@@ -62,14 +63,13 @@ export interface WrittenBatch {
 export interface ChainCounters {
   writes: number
   fsyncs: number
-  /** How long durable writes took, all together and the slowest. */
-  writeMsTotal: number
-  writeMsMax: number
 }
 
 /** The segments of one log, the newest of them open. */
 export class SegmentChain {
-  readonly counters: ChainCounters = { writes: 0, fsyncs: 0, writeMsTotal: 0, writeMsMax: 0 }
+  readonly counters: ChainCounters = { writes: 0, fsyncs: 0 }
+  /** How long durable writes took: one write and one fsync each. */
+  readonly writeDurations: Durations = new Durations()
   readonly #place: LogPlace
   readonly #encoder: BatchEncoder
   /** In order, with consecutive numbers. */
@@ -178,7 +178,9 @@ export class SegmentChain {
     assert(encoded.bytes === bytes, 'a batch is not as long as was planned')
     const start = this.#place.time.now()
     await this.#file.writeDurable(encoded.parts, end)
-    this.#count(this.#place.time.now() - start)
+    this.writeDurations.record(this.#place.time.now() - start)
+    this.counters.writes++
+    this.counters.fsyncs++
     newest.end += encoded.bytes
     newest.batch++
     newest.check = encoded.check
@@ -310,14 +312,6 @@ export class SegmentChain {
     this.#spareState = 'noSpace'
     this.#noSpaceAt = this.#place.time.now()
     this.#spare = undefined
-  }
-
-  #count(ms: number): void {
-    const { counters } = this
-    counters.writes++
-    counters.fsyncs++
-    counters.writeMsTotal += ms
-    counters.writeMsMax = Math.max(counters.writeMsMax, ms)
   }
 }
 

@@ -34,9 +34,10 @@ export function writeSessionRecord(session: Session, target: Buffer): number {
   for (const result of session.results) {
     writeU64(target, result.index, at)
     writeU64(target, result.term, at + 8)
-    target.writeUInt16LE(result.results.length, at + 16)
-    target.set(result.results, at + REQUEST_BYTES)
-    at += REQUEST_BYTES + result.results.length
+    const { length } = result.results
+    target.writeUInt16LE(length, at + 16)
+    if (length > 0) target.set(result.results, at + REQUEST_BYTES)
+    at += REQUEST_BYTES + length
   }
   target.writeUInt32LE(crc32(target.subarray(0, at), crcOfId(session.id)), at)
   return at + 4

@@ -504,10 +504,9 @@ export class StateMachine {
   /** Fills the batch, which is empty: with one entry that depends on the state, or with some that do not. */
   async #prepare(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
     const next = entries[applied.length]!
-    this.#requireNext(next)
     this.#interpreted = undefined
-    if (readsState(next)) applied.push(await this.#interpret(next))
-    else this.#fill(entries, applied)
+    this.#fill(entries, applied)
+    if (this.#reached.index < next.index) applied.push(await this.#interpret(next))
   }
 
   #requireNext({ index }: Entry): void {
@@ -516,6 +515,7 @@ export class StateMachine {
   }
 
   async #interpret(entry: Entry): Promise<AppliedEntry> {
+    this.#requireNext(entry)
     const { outcomes, changes, expiry } = await interpretEntry(entry, {
       database: this.#database,
       sessions: this.#sessions,

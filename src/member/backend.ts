@@ -10,12 +10,15 @@ import type { LogIndex, Role, Term } from '../raft/types.js'
 import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
 import type { AnswerStatus } from '../wire/forward.js'
 import type { MemberPart, MembershipAnswer, MembershipRequest } from '../wire/membership.js'
+import type { ReadCall } from '../wire/read-call.js'
+import type { CallMeters } from './call-meters.js'
 import type { SpaceStatus } from './free-space.js'
+import type { MemberMetrics } from './metrics.js'
 import type { Rebuilt } from './open-state.js'
 import type { Standing } from './roster.js'
 
 /** How strong a read is (design D6; docs/consistency.md). */
-export type ReadLevel = 'strong' | 'session' | 'eventual'
+export type ReadLevel = ReadCall['level']
 
 /** A value as it is stored, with the log index of its last change. */
 export interface StoredValue {
@@ -24,7 +27,7 @@ export interface StoredValue {
 }
 
 /** What a read does at a member whose state is not as new as it asks (docs/consistency.md). */
-export type OnBehind = 'wait' | 'forward' | 'fail'
+export type OnBehind = ReadCall['onBehind']
 
 /** A position in the log: the index, and the term of the entry there. */
 export interface ReadPosition {
@@ -78,8 +81,9 @@ export interface ScanCursor {
 /** What a view asks for. */
 export interface ViewRequest extends ReadDemand {
   /**
-   * `exact`: when `minIndex` is not applied yet, the view is cut at that index and not at a later one. Registered
-   * before `openView` returns. `newest`: any state that satisfies the demand.
+   * `exact`: when `minIndex` is not applied yet, the view is cut at that index and not at a later one (at the end of
+   * the batch that holds it, when that is being written already: nothing in it was proposed after this call).
+   * Registered before `openView` returns. `newest`: any state that satisfies the demand.
    */
   readonly cut: 'newest' | 'exact'
   readonly signal: AbortSignal | undefined
@@ -93,6 +97,20 @@ export interface StateView {
   /** Closed by its owner before the view is. */
   cursor(range: KeyRange, reverse: boolean): ScanCursor
   close(): Promise<void>
+}
+
+/** A view of this process, which can be read on this turn of the event loop as well. */
+export interface LocalView extends StateView {
+  /** @throws {StoreError} QUORATE_CORRUPTION */
+  get(key: Uint8Array): StoredValue | undefined
+}
+
+/** What a backend in this process can do at once, from its present state. */
+export interface LocalReads {
+  /** @throws {StoreError} QUORATE_NOT_READY, QUORATE_CORRUPTION, and what ends the backend */
+  get(key: Uint8Array): StoredValue | undefined
+  /** @throws {StoreError} QUORATE_OVERLOADED, QUORATE_NOT_READY, and what ends the backend */
+  view(): LocalView
 }
 
 /** Which state a backup must hold at least. */
@@ -124,8 +142,10 @@ export interface WatchBlock {
 /** What a watch asks for. */
 export interface WatchRequest {
   readonly range: KeyRange
-  /** Changes of the entries after this one. */
+  /** Changes of the entries after this one; one that is not committed yet is waited for. */
   readonly after: LogIndex
+  /** The term of the entry there as a token says; 0 when that is not known. */
+  readonly afterTerm: Term
   readonly signal: AbortSignal | undefined
 }
 
@@ -133,10 +153,12 @@ export interface WatchRequest {
 export interface WatchCursor {
   /**
    * What came after the position, near `maxBytes`, as soon as there is something; a block without entries now and
-   * then, when nothing in the range has changed.
-   * @throws {StoreError} QUORATE_COMPACTED the history does not go back so far (any more)
+   * then, when nothing in the range has changed. One call at a time.
+   * @throws {StoreError} QUORATE_COMPACTED the history does not go back so far (any more); QUORATE_BAD_TOKEN the
+   *   position is ahead of everything committed; QUORATE_ABORTED closed, or by the signal; and what ends the backend
    */
   next(maxBytes: number): Promise<WatchBlock>
+  /** The `next` under way fails with QUORATE_ABORTED. */
   close(): void
 }
 
@@ -149,6 +171,8 @@ export interface LinkAnswer {
   readonly status: AnswerStatus
   readonly index: LogIndex
   readonly term: Term
+  /** The result bytes of its commands that have one, in order (wire/command.ts). */
+  readonly results: Uint8Array
 }
 
 /** What the owner of a link hears. */
@@ -258,8 +282,24 @@ export interface MemberStatus {
   readonly words: readonly string[]
 }
 
+/** A bound that calls run into (design D13). */
+export interface Overload {
+  readonly what: 'reads' | 'views' | 'forwarded reads' | 'writes'
+  /** When trying again may be worth it. */
+  readonly retryAfterMs: number
+}
+
+/** The members after a change that is in force here. */
+export interface MembershipChange {
+  /** The log index of the change. */
+  readonly confIndex: LogIndex
+  readonly members: readonly Pick<MemberView, 'id' | 'address' | 'as'>[]
+}
+
 /** Facts about a backend that its owner may want to act on. */
 export interface BackendEvents {
+  /** The members, their parts or their addresses are others now. */
+  membership(change: MembershipChange): void
   leader(leader: string | undefined, term: Term): void
   /** This member is none any more: its calls have ended. */
   removed(): void
@@ -271,6 +311,8 @@ export interface BackendEvents {
   rebuilt(rebuilt: Rebuilt): void
   /** The disk has become low, or ample again. */
   space(status: SpaceStatus): void
+  /** Calls are refused because a bound is reached; told at most once a second for each. */
+  overloaded(overload: Overload): void
   /** The member has stopped and says why. */
   fatal(error: Error): void
 }
@@ -278,6 +320,8 @@ export interface BackendEvents {
 /** Whoever serves a Store. */
 export interface Backend {
   readonly clusterId: Uint8Array
+  /** Counts what is asked of it; the Store's side counts. */
+  readonly calls: CallMeters
   /** The backend's clock, for deadlines: monotonic milliseconds. */
   now(): number
   /** 8 unpredictable bytes, never the same twice. */
@@ -286,6 +330,8 @@ export interface Backend {
   /** Everything up to here is applied where this backend reads. */
   readonly appliedIndex: LogIndex
   read(read: PendingRead): void
+  /** Undefined when the backend is in another process. */
+  readonly local?: LocalReads
   openView(request: ViewRequest): Promise<StateView>
   watch(request: WatchRequest): WatchCursor
   /**
@@ -310,6 +356,10 @@ export interface Backend {
   checkpoint(): Promise<LogIndex>
   /** Writes a backup into the folder `dest`, from a state as `request` asks for. */
   backup(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult>
+  /** A call was refused because a bound on the Store's side is reached; undefined where nobody is to be told. */
+  overloaded?(overload: Overload): void
   status(): MemberStatus
+  /** The member in numbers; undefined where there is none in this process. */
+  metrics(): MemberMetrics | undefined
   close(): Promise<void>
 }

@@ -29,6 +29,13 @@ export interface CheckpointPorts {
   compacted(index: LogIndex): void
 }
 
+/** Checkpoints since the start. */
+export interface CheckpointCounts {
+  readonly done: number
+  /** They did not reach the disk. */
+  readonly failed: number
+}
+
 /** Takes checkpoints of one member. */
 export class Checkpoints {
   readonly #log: RaftLog
@@ -39,6 +46,8 @@ export class Checkpoints {
   #retained: LogIndex = 0
   #compacted: LogIndex
   #running: Promise<LogIndex> | undefined
+  #done = 0
+  #failed = 0
 
   constructor(
     log: RaftLog,
@@ -53,6 +62,10 @@ export class Checkpoints {
     this.#policy = policy
     this.#ports = ports
     this.#compacted = log.recovered.previous.index
+  }
+
+  get counts(): CheckpointCounts {
+    return { done: this.#done, failed: this.#failed }
   }
 
   /** Every member has the log up to here; less than before when a new one has come. */
@@ -89,6 +102,7 @@ export class Checkpoints {
     const index = await this.#machine.checkpoint()
     if (index === undefined) {
       this.#policy.onFailed()
+      this.#failed++
       throw new StoreError(
         'QUORATE_NO_SPACE',
         'the checkpoint did not reach the disk; the log is kept in full',
@@ -96,6 +110,7 @@ export class Checkpoints {
       )
     }
     this.#policy.onDone({ bytes, index })
+    this.#done++
     const archived = await this.#ports.archived(index)
     const spared = this.#log.indexBefore(this.#ports.isShort() ? 0 : this.#keptBytes())
     const wanted = Math.max(this.#retained, spared)

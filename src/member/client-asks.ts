@@ -17,7 +17,9 @@ const CURSORS_MAX = 256
 const WATCHES_MAX = 256
 const WAITS_MAX = 4_096
 const BLOCK_ENTRIES = 4_096
-const BLOCK_BYTES = 1_048_576
+const BLOCK_BYTES = 262_144
+/** So many blocks are read at once; the next ones wait for them. */
+const READS_AT_ONCE = 64
 /** When a client that met a bound may try again. */
 const RETRY_MS = 100
 
@@ -48,6 +50,7 @@ export class ClientAsks {
   readonly #waits = new Map<number, AbortController>()
   /** Reads from views, and the closing of them. */
   readonly #work = new Set<Promise<unknown>>()
+  #opening = 0
   #isEnded = false
 
   /** @param reply sends the answer to an ask; not called any more once `end` was */
@@ -59,6 +62,11 @@ export class ClientAsks {
     this.#backend = backend
     this.#blockBytes = Math.min(BLOCK_BYTES, maxFrameBytes >> 2)
     this.#reply = reply
+  }
+
+  /** Whether another ask may be begun. */
+  get hasRoom(): boolean {
+    return this.#work.size < READS_AT_ONCE
   }
 
   ask(id: number, ask: Ask): void {
@@ -108,15 +116,17 @@ export class ClientAsks {
 
   /** Opened before this returns, as far as the backend is concerned: see ViewRequest. */
   #openView(id: number, { cut, demand }: Ask & { type: 'view' }): void {
-    if (this.#views.size >= VIEWS_MAX) {
+    if (this.#views.size + this.#opening >= VIEWS_MAX) {
       this.#overloaded(id, `${VIEWS_MAX} views`)
       return
     }
+    this.#opening++
     this.#wait(id, (signal) => {
       const { remainingMs, ...wanted } = demand
       const deadline = this.#backend.now() + remainingMs
       const opening = this.#backend.openView({ ...wanted, deadline, cut, signal })
-      return opening.then((view) => this.#keepView(id, view, signal))
+      const kept = opening.then((view) => this.#keepView(id, view, signal))
+      return kept.finally(() => this.#opening--)
     })
   }
 

@@ -4,60 +4,29 @@
  *
  * Invariants:
  *   1. nothing is done for a client that its role does not allow: such a frame ends the connection
- *   2. frames are served in the order in which they came; while OUTPUT_BYTES wait to be sent no further one is begun,
- *      and a client that sends INPUT_BYTES meanwhile is disconnected
- *   3. READS_MAX reads of it wait at most, more are answered QUORATE_OVERLOADED
+ *   2. reads and asks are begun in the order in which they came, and only while there is room for their answers
+ *      (client-output.ts); a client that lets more than WAITING_MAX of them wait, or INPUT_BYTES, is refused or
+ *      disconnected, and one that takes nothing for SLOW_MS is disconnected
  */
 import { StoreError } from '../base/errors.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
 import { mayAct } from '../transport/client-roles.js'
 import type { ClientHandlers, ClientPort } from '../transport/served-client.js'
-import { ByteWriter } from '../wire/byte-stream.js'
-import {
-  decodeAsks,
-  encodeReset,
-  FRAME_ASKS,
-  FRAME_NEWS,
-  FRAME_REPLIES,
-  FRAME_RESET,
-} from '../wire/client-ask.js'
+import { type Ask, decodeAsks, FRAME_ASKS, FRAME_NEWS } from '../wire/client-ask.js'
 import { type ClientNews, type ClientRole, encodeNews } from '../wire/client-news.js'
-import { type Reply, writeReply } from '../wire/client-reply.js'
 import type { CallResult } from '../wire/envelope.js'
-import {
-  type Answer,
-  decodeRequest,
-  encodeAnswers,
-  FRAME_ANSWERS,
-  FRAME_REQUEST,
-} from '../wire/forward.js'
-import {
-  decodeReadCalls,
-  encodeReadAnswers,
-  FRAME_READ_ANSWERS,
-  FRAME_READS,
-  type ReadAnswer,
-  type ReadCall,
-  readAnswerBytes,
-} from '../wire/read-call.js'
+import { decodeRequest, FRAME_REQUEST } from '../wire/forward.js'
+import { decodeReadCalls, FRAME_READS, type ReadAnswer, type ReadCall } from '../wire/read-call.js'
 import { validateRequest } from '../wire/validate-request.js'
-import type {
-  Backend,
-  LinkAnswer,
-  PendingRead,
-  RequestLink,
-  Served,
-  StoredValue,
-} from './backend.js'
+import type { Backend, PendingRead, RequestLink, Served, StoredValue } from './backend.js'
 import { asStoreError, ClientAsks } from './client-asks.js'
 import { refusalOfCall } from './client-calls.js'
+import { ClientOutput } from './client-output.js'
 
-const READS_MAX = 16_384
-const LINKS_MAX = 8
-const OUTPUT_BYTES = 4_194_304
+const WAITING_MAX = 16_384
 const INPUT_BYTES = 16_777_216
-/** Frames of answers are cut near this size. */
-const ANSWERS_BYTES = 262_144
+const SLOW_MS = 10_000
+const LINKS_MAX = 8
 const RETRY_MS = 100
 
 /** What a desk works on. */
@@ -76,26 +45,34 @@ export interface DeskParts {
   closed(desk: ClientDesk, ending: Promise<void>): void
 }
 
+/** What waits for room. */
+type Waiting =
+  | { readonly read: ClientRead; readonly bytes: number }
+  | { readonly id: number; readonly ask: Ask; readonly bytes: number }
+
 /** See the file's comment. */
 export class ClientDesk implements ClientHandlers {
   readonly #parts: DeskParts
   readonly #port: ClientPort
   readonly #asks: ClientAsks
+  readonly #output: ClientOutput
   readonly #links = new Map<number, RequestLink>()
-  readonly #replies = new ByteWriter()
-  #answers: Answer[] = []
-  #resets: number[] = []
-  #readAnswers: ReadAnswer[] = []
-  #reads = 0
-  #waiting: { readonly kind: number; readonly body: Buffer }[] = []
+  #waiting: Waiting[] = []
   #waitingBytes = 0
+  /** Reads under way. */
+  #reads = 0
+  /** When the client last took something, or there was nothing for it. */
+  #takenAt: number
   #isClosed = false
 
   constructor(parts: DeskParts, port: ClientPort) {
     this.#parts = parts
     this.#port = port
     const { backend, maxFrameBytes } = parts
-    this.#asks = new ClientAsks(backend, maxFrameBytes, (id, reply) => this.#reply(id, reply))
+    const output = new ClientOutput(port, maxFrameBytes)
+    this.#output = output
+    this.#asks = new ClientAsks(backend, maxFrameBytes, (id, reply) => output.reply(id, reply))
+    this.#takenAt = backend.now()
     this.tell()
   }
 
@@ -103,6 +80,12 @@ export class ClientDesk implements ClientHandlers {
   tell(): void {
     if (!mayAct(this.#port.role, 'read')) return
     this.#port.send(FRAME_NEWS, [encodeNews(this.#parts.news(this.#port.role))])
+  }
+
+  tick(now: number): void {
+    if (!this.#output.isHeld) this.#takenAt = now
+    else if (now - this.#takenAt >= SLOW_MS) this.#port.close('slow', 'takes no answers')
+    this.#serve()
   }
 
   /** The member serves nobody any more. Resolves when nothing reads from the state. */
@@ -117,25 +100,23 @@ export class ClientDesk implements ClientHandlers {
     else reply({ error: refusal })
   }
 
+  /** @throws {DecodeError} */
   frame(kind: number, body: Buffer): void {
-    if (this.#waiting.length === 0 && this.#port.queuedBytes < OUTPUT_BYTES) {
-      this.#serve(kind, body)
-      return
-    }
-    this.#waiting.push({ kind, body })
-    this.#waitingBytes += body.length
-    if (this.#waitingBytes > INPUT_BYTES) this.#port.close('slow', 'asks more than it reads')
+    const least = kind === FRAME_REQUEST ? 'write' : 'read'
+    if (!mayAct(this.#port.role, least)) {
+      this.#port.close('forbidden', `a frame of kind ${kind} needs the role ${least}`)
+    } else if (kind === FRAME_REQUEST) this.#request(body)
+    else if (kind === FRAME_READS) this.#takeReads(body)
+    else if (kind === FRAME_ASKS) this.#takeAsks(body)
+    else this.#port.close('kind', `frame of kind ${kind} from a client`)
   }
 
   gather(): void {
-    this.#send()
+    this.#takenAt = this.#parts.backend.now()
+    this.#output.send()
     if (this.#waiting.length === 0) return
-    while (this.#waiting.length > 0 && this.#port.queuedBytes < OUTPUT_BYTES && !this.#isClosed) {
-      const { kind, body } = this.#waiting.shift()!
-      this.#waitingBytes -= body.length
-      this.#serve(kind, body)
-    }
-    this.#send()
+    this.#serve()
+    this.#output.send()
   }
 
   closed(): void {
@@ -143,18 +124,6 @@ export class ClientDesk implements ClientHandlers {
     this.#waiting = []
     for (const link of this.#links.values()) link.close()
     this.#parts.closed(this, this.#asks.end())
-  }
-
-  /** @throws {DecodeError} */
-  #serve(kind: number, body: Buffer): void {
-    const least = kind === FRAME_REQUEST ? 'write' : 'read'
-    if (!mayAct(this.#port.role, least)) {
-      this.#port.close('forbidden', `a frame of kind ${kind} needs the role ${least}`)
-    } else if (kind === FRAME_REQUEST) this.#request(body)
-    else if (kind === FRAME_READS) for (const call of decodeReadCalls(body)) this.#read(call)
-    else if (kind === FRAME_ASKS)
-      for (const { id, ask } of decodeAsks(body)) this.#asks.ask(id, ask)
-    else this.#port.close('kind', `frame of kind ${kind} from a client`)
   }
 
   #request(body: Buffer): void {
@@ -177,8 +146,9 @@ export class ClientDesk implements ClientHandlers {
     }
     const link = this.#parts.backend.openLink({
       flush: () => undefined,
-      answer: (answer) => this.#answer(number, answer),
-      reset: () => this.#reset(number),
+      answer: ({ seq, status, index, term, results }) =>
+        this.#output.answer({ link: number, seq, status, index, term, results }),
+      reset: () => this.#output.reset(number),
       tick: () => undefined,
       end: () => this.#port.close('ended', 'the member has ended'),
     })
@@ -186,82 +156,72 @@ export class ClientDesk implements ClientHandlers {
     return link
   }
 
-  #answer(link: number, { seq, status, index, term, results }: LinkAnswer): void {
-    this.#answers.push({ link, seq, status, index, term, results })
-    this.#port.wake()
+  #takeReads(body: Buffer): void {
+    const now = this.#parts.backend.now()
+    const calls = decodeReadCalls(body)
+    const bytes = body.length / calls.length
+    for (const call of calls) {
+      if (this.#waiting.length + this.#reads >= WAITING_MAX) {
+        this.#output.read({ id: call.id, error: overloaded() })
+      } else {
+        const read = new ClientRead(call, now + call.remainingMs, this.#isGone, this.#onRead)
+        this.#take({ read, bytes })
+      }
+    }
   }
 
-  #reset(link: number): void {
-    if (!this.#resets.includes(link)) this.#resets.push(link)
-    this.#port.wake()
+  #takeAsks(body: Buffer): void {
+    const asks = decodeAsks(body)
+    const bytes = body.length / asks.length
+    for (const { id, ask } of asks) {
+      if (this.#waiting.length >= WAITING_MAX && ask.type !== 'end') {
+        this.#output.reply(id, { type: 'error', error: overloaded() })
+      } else this.#take({ id, ask, bytes })
+    }
   }
 
-  #read(call: ReadCall): void {
-    if (this.#reads >= READS_MAX) {
-      const message = `${READS_MAX} reads of this client are waiting already`
-      const about = { retryable: true, retryAfterMs: RETRY_MS }
-      this.#readAnswer({ id: call.id, error: new StoreError('QUORATE_OVERLOADED', message, about) })
+  #take(waiting: Waiting): void {
+    if (this.#waiting.length === 0 && this.#hasRoom()) {
+      this.#begin(waiting)
+      return
+    }
+    this.#waiting.push(waiting)
+    this.#waitingBytes += waiting.bytes
+    if (this.#waitingBytes > INPUT_BYTES) this.#port.close('slow', 'asks more than it takes')
+  }
+
+  #hasRoom(): boolean {
+    return this.#asks.hasRoom && this.#output.hasRoom(this.#reads)
+  }
+
+  /** Begins what there is room for. */
+  #serve(): void {
+    let begun = 0
+    while (begun < this.#waiting.length && this.#hasRoom() && !this.#isClosed) {
+      const next = this.#waiting[begun++]!
+      this.#waitingBytes -= next.bytes
+      this.#begin(next)
+    }
+    if (begun > 0) this.#waiting = this.#waiting.slice(begun)
+  }
+
+  #begin(next: Waiting): void {
+    if ('ask' in next) {
+      this.#asks.ask(next.id, next.ask)
       return
     }
     this.#reads++
-    const deadline = this.#parts.backend.now() + call.remainingMs
-    this.#parts.backend.read(new ClientRead(call, deadline, () => this.#isClosed, this.#onRead))
+    const { read } = next
+    // Whoever asked has stopped waiting: it costs nothing any more.
+    if (this.#parts.backend.now() >= read.deadline) read.fail(tooLate())
+    else this.#parts.backend.read(read)
   }
+
+  readonly #isGone = (): boolean => this.#isClosed
 
   readonly #onRead = (answer: ReadAnswer): void => {
     this.#reads--
-    this.#readAnswer(answer)
-  }
-
-  #readAnswer(answer: ReadAnswer): void {
-    if (this.#isClosed) return
-    this.#readAnswers.push(answer)
-    this.#port.wake()
-  }
-
-  #reply(id: number, reply: Reply): void {
-    const start = this.#replies.length
-    writeReply(this.#replies, id, reply)
-    const bytes = this.#replies.length - start
-    if (bytes > this.#parts.maxFrameBytes) {
-      this.#replies.truncate(start)
-      writeReply(this.#replies, id, { type: 'error', error: tooLong(bytes) })
-    }
-    // With room for one more: a reply is never cut in two.
-    if (this.#replies.length > ANSWERS_BYTES) this.#sendReplies()
-    this.#port.wake()
-  }
-
-  /** Everything that is ready leaves; answers before the word that others were lost. */
-  #send(): void {
-    if (this.#answers.length > 0) {
-      this.#port.send(FRAME_ANSWERS, [encodeAnswers(this.#answers)])
-      this.#answers = []
-    }
-    for (const link of this.#resets) this.#port.send(FRAME_RESET, [encodeReset(link)])
-    this.#resets = []
-    if (this.#readAnswers.length > 0) this.#sendReadAnswers()
-    this.#sendReplies()
-  }
-
-  #sendReplies(): void {
-    if (this.#replies.length > 0) this.#port.send(FRAME_REPLIES, [this.#replies.take()])
-  }
-
-  #sendReadAnswers(): void {
-    const { maxFrameBytes } = this.#parts
-    let [group, bytes]: [ReadAnswer[], number] = [[], 0]
-    for (const answer of this.#readAnswers) {
-      const size = readAnswerBytes(answer)
-      if (bytes > 0 && bytes + size > ANSWERS_BYTES) {
-        this.#port.send(FRAME_READ_ANSWERS, [encodeReadAnswers(group)])
-        ;[group, bytes] = [[], 0]
-      }
-      group.push(size > maxFrameBytes ? { id: answer.id, error: tooLong(size) } : answer)
-      bytes += size
-    }
-    this.#port.send(FRAME_READ_ANSWERS, [encodeReadAnswers(group)])
-    this.#readAnswers = []
+    if (!this.#isClosed) this.#output.read(answer)
   }
 }
 
@@ -275,13 +235,13 @@ class ClientRead implements PendingRead {
   readonly maxStalenessMs: number
   readonly deadline: number
   readonly #id: number
-  readonly #isGivenUp: () => boolean
+  readonly #isGone: () => boolean
   readonly #answer: (answer: ReadAnswer) => void
 
   constructor(
     call: ReadCall,
     deadline: number,
-    isGivenUp: () => boolean,
+    isGone: () => boolean,
     answer: (answer: ReadAnswer) => void,
   ) {
     this.#id = call.id
@@ -292,12 +252,12 @@ class ClientRead implements PendingRead {
     this.minTerm = call.minTerm
     this.maxStalenessMs = call.maxStalenessMs
     this.deadline = deadline
-    this.#isGivenUp = isGivenUp
+    this.#isGone = isGone
     this.#answer = answer
   }
 
   get abandoned(): boolean {
-    return this.#isGivenUp()
+    return this.#isGone()
   }
 
   /** The circumstances are looked at now: they may not be true any more when the answer leaves. */
@@ -312,7 +272,14 @@ class ClientRead implements PendingRead {
   }
 }
 
-function tooLong(bytes: number): StoreError {
-  const message = `an answer of ${bytes} bytes is too long to send: ask for fewer keys at once`
-  return new StoreError('QUORATE_TOO_LARGE', message)
+function overloaded(): StoreError {
+  const message = `${WAITING_MAX} reads and asks of this client are waiting already`
+  const about = { retryable: true, retryAfterMs: RETRY_MS }
+  return new StoreError('QUORATE_OVERLOADED', message, about)
+}
+
+function tooLate(): StoreError {
+  return new StoreError('QUORATE_TIMEOUT', 'the time of the read was up before it was begun', {
+    retryable: true,
+  })
 }

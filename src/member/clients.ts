@@ -47,6 +47,7 @@ export class Clients {
 
   tick(now: number): void {
     this.look()
+    for (const desk of this.#desks) desk.tick(now)
     if (now - this.#toldAt >= NEWS_MS) this.#tell()
   }
 

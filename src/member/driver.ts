@@ -11,6 +11,7 @@
  * The first failure of the log, the state machine or an invariant halts the core and ends the member.
  */
 import { assert } from '../base/assert.js'
+import { Durations } from '../base/durations.js'
 import type { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { RaftLog } from '../log/raft-log.js'
@@ -70,6 +71,8 @@ interface Taken {
 
 /** Drives one core over one log and one state machine. */
 export class Driver {
+  /** How long apply tasks took, one after the other. */
+  readonly applyDurations: Durations = new Durations()
   readonly #core: RaftCore
   readonly #log: RaftLog
   readonly #time: Time
@@ -77,6 +80,10 @@ export class Driver {
   #isScheduled = false
   #isStopped = false
   #appendedBytes = 0
+  #appliedEntries = 0
+  #appliedRequests = 0
+  /** When the apply task under way began. */
+  #applyingSince = 0
   #taken: Taken | undefined
   /** What the core wants written after a snapshot that is being put into force; undefined when none is. */
   #held: AppendTask[] | undefined
@@ -92,7 +99,7 @@ export class Driver {
     this.#applier = new Applier(core, log, machine, {
       step: (input) => this.step(input),
       roomToApply: (bytes) => hooks.roomToApply(bytes),
-      onApplied: (applied) => hooks.onApplied(applied),
+      onApplied: (applied) => this.#onApplied(applied),
       onPassedOver: (entries) => hooks.onPassedOver(entries),
       onDamaged: (error) => hooks.onDamaged(error),
       fail: (error) => this.fail(error),
@@ -102,6 +109,16 @@ export class Driver {
   /** Bytes of entries handed to the log since the start. */
   get appendedBytes(): number {
     return this.#appendedBytes
+  }
+
+  /** Entries applied since the start. */
+  get appliedEntries(): number {
+    return this.#appliedEntries
+  }
+
+  /** Requests in them. */
+  get appliedRequests(): number {
+    return this.#appliedRequests
   }
 
   /** Feeds one input; its effects are carried out at the end of this turn. */
@@ -204,12 +221,22 @@ export class Driver {
     }
     for (const message of ready.messages) hooks.send(message)
     if (ready.append !== undefined) this.#append(ready.append)
-    if (ready.apply !== undefined) this.own(this.#applier.apply(ready.apply))
+    if (ready.apply !== undefined) {
+      this.#applyingSince = this.#time.now()
+      this.own(this.#applier.apply(ready.apply))
+    }
     for (const proposed of ready.proposed) hooks.onProposed(proposed)
     for (const dropped of ready.dropped) hooks.onDropped(dropped)
     for (const read of ready.reads) hooks.onReadIndex(read)
     for (const fetch of ready.fetches) this.own(this.#fetch(fetch))
     for (const wanted of ready.snapshotsWanted) hooks.onSnapshotWanted(wanted)
+  }
+
+  #onApplied(applied: readonly AppliedEntry[]): void {
+    this.#appliedEntries += applied.length
+    for (const { outcomes } of applied) this.#appliedRequests += outcomes.length
+    this.applyDurations.record(this.#time.now() - this.#applyingSince)
+    this.#hooks.onApplied(applied)
   }
 
   #append(task: AppendTask): void {

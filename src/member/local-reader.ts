@@ -6,13 +6,13 @@ import type { KeyRange } from '../env/database.js'
 import type { MachineView } from '../machine/machine-view.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import { readStoredValue } from '../machine/stored-value.js'
-import type { LogIndex } from '../raft/types.js'
+import type { LogIndex, Role, Term } from '../raft/types.js'
 import type {
+  LocalView,
   PendingRead,
   ReadPosition,
   ScanCursor,
   Served,
-  StateView,
   StoredValue,
 } from './backend.js'
 import { isCorruption, type ReadRepair } from './read-repair.js'
@@ -22,12 +22,51 @@ const KEYS_READ_AT_ONCE = 16
 
 type ScanBlock = Awaited<ReturnType<ScanCursor['next']>>
 
+/** Who serves reads here, as it is at the moment. */
+export interface Circumstances {
+  readonly servedBy: string
+  readonly role: Role
+  /** Of the state that ends at `index`. */
+  ageMs(index: LogIndex): number | undefined
+}
+
+/** A state that is read on this turn of the event loop. */
+interface OneState {
+  get(key: Uint8Array): StoredValue | undefined
+}
+
 /** What a reader asks of its member. */
 export interface ReaderPorts {
   repair(): ReadRepair
   /** Takes charge of reads that go on after this turn; they never reject. */
   own(work: Promise<void>): void
-  circumstances(): Omit<Served, keyof ReadPosition>
+  /** The same object always, whose properties change. */
+  readonly circumstances: Circumstances
+}
+
+/** One per read, so it holds no more than where it was served; the rest is looked up by who wants it. */
+class ServedHere implements Served {
+  readonly index: LogIndex
+  readonly term: Term
+  readonly #circumstances: Circumstances
+
+  constructor({ index, term }: ReadPosition, circumstances: Circumstances) {
+    this.index = index
+    this.term = term
+    this.#circumstances = circumstances
+  }
+
+  get servedBy(): string {
+    return this.#circumstances.servedBy
+  }
+
+  get role(): Role {
+    return this.#circumstances.role
+  }
+
+  get stalenessMs(): number | undefined {
+    return this.#circumstances.ageMs(this.index)
+  }
 }
 
 /** Reads one state machine. */
@@ -62,20 +101,37 @@ export class LocalReader {
     this.#batchView = undefined
   }
 
-  /** The present state, kept until closed. */
-  view(): StateView {
-    const view = this.#machine.view()
+  /** The present state, for who closes it. @throws {StoreError} QUORATE_NOT_READY */
+  present(): MachineView {
+    return this.#machine.view()
+  }
+
+  /**
+   * From the present state, on this turn of the event loop: there is no time to have from other members what is
+   * damaged here, so that is only set going.
+   * @throws {StoreError} QUORATE_NOT_READY, QUORATE_CORRUPTION
+   */
+  get(key: Uint8Array): StoredValue | undefined {
+    const machine = this.#machine
+    const isWhole = machine.visible.index === machine.appliedIndex
+    return this.#get(isWhole ? machine : this.#viewBesideBatch(), key)
+  }
+
+  /** What a caller gets of `view`, which it closes by `close`. What its circumstances were is fixed now. */
+  viewOf(view: MachineView, close: () => Promise<void>): LocalView {
+    const { index, term, servedBy, role, stalenessMs } = this.served(positionOf(view))
     return {
-      served: this.served(positionOf(view)),
+      served: { index, term, servedBy, role, stalenessMs },
+      get: (key) => this.#get(view, key),
       getMany: (keys) => this.#getMany(view, keys),
       cursor: (range, reverse) => this.#cursor(view, range, reverse),
-      close: () => view.close(),
+      close,
     }
   }
 
-  /** The circumstances of a read that is served from the state at `position`. */
-  served({ index, term }: ReadPosition): Served {
-    return { index, term, ...this.#ports.circumstances() }
+  /** The circumstances of a read that is served from the state at `position`; to be looked at on this turn. */
+  served(position: ReadPosition): Served {
+    return new ServedHere(position, this.#ports.circumstances)
   }
 
   #cursor(view: MachineView, range: KeyRange, reverse: boolean): ScanCursor {
@@ -89,6 +145,16 @@ export class LocalReader {
     }
   }
 
+  #get(state: OneState, key: Uint8Array): StoredValue | undefined {
+    try {
+      return state.get(key)
+    } catch (error) {
+      if (isCorruption(error)) this.#ports.repair().noteUnreadable(error)
+      throw error
+    }
+  }
+
+  /** What is damaged is had from other members, key by key. */
   async #getMany(
     view: MachineView,
     keys: readonly Uint8Array[],
@@ -96,9 +162,11 @@ export class LocalReader {
     try {
       return await view.getMany(keys)
     } catch (error) {
-      if (isCorruption(error)) this.#ports.repair().noteUnreadable(error)
-      throw error
+      if (!isCorruption(error)) throw error
     }
+    const values: (StoredValue | undefined)[] = []
+    for (const key of keys) values.push(await this.#ports.repair().valueIn(view, key))
+    return values
   }
 
   #serveNow(read: PendingRead): void {
@@ -168,11 +236,7 @@ export class LocalReader {
 }
 
 /** Reads on this turn of the event loop from a state that is exactly the one at `position`. */
-function serveFrom(
-  state: { get(key: Uint8Array): StoredValue | undefined },
-  served: Served,
-  read: PendingRead,
-): void {
+function serveFrom(state: OneState, served: Served, read: PendingRead): void {
   const values = read.keys.map((key) => state.get(key))
   read.complete(values, served)
 }

@@ -32,7 +32,9 @@ import type {
   BackendEvents,
   BackupRequest,
   LinkHandlers,
+  LocalReads,
   MemberStatus,
+  Overload,
   PendingRead,
   RequestLink,
   StateView,
@@ -41,16 +43,23 @@ import type {
   WatchRequest,
 } from './backend.js'
 import { archiveOf, Backups } from './backups.js'
+import { CallMeters } from './call-meters.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { Checkpoints } from './checkpoints.js'
+import { answerCall } from './client-calls.js'
+import { Clients } from './clients.js'
 import { demand } from './demand.js'
 import { Driver } from './driver.js'
 import { FirstCampaign } from './first-campaign.js'
 import { FreeSpace } from './free-space.js'
 import { Integrity } from './integrity.js'
+import { renewPromise } from './loyalty-mark.js'
+import type { MemberMetrics } from './metrics.js'
+import { Observer } from './observer.js'
 import type { Rebuilt } from './open-state.js'
-import { type MemberOptions, maxPieceBytes } from './options.js'
+import { type MemberOptions, maxFrameBytes, maxPieceBytes } from './options.js'
 import { Peers } from './peers.js'
+import { isAboutReads } from './read-service.js'
 import { reportStatus } from './report.js'
 import type { Roster } from './roster.js'
 import { Service } from './service.js'
@@ -80,9 +89,20 @@ export interface MemberParts {
 /** A running member; see the file's comment. */
 export class Member implements Backend {
   readonly clusterId: Uint8Array
+  readonly local: LocalReads = {
+    get: (key) => {
+      this.#refuseIfUnreadable()
+      return this.#service.readNow(key)
+    },
+    view: () => {
+      this.#refuseIfUnreadable()
+      return this.#service.openNow()
+    },
+  }
+  readonly calls: CallMeters = new CallMeters()
   readonly #env: Env
   readonly #options: MemberOptions
-  readonly #events: BackendEvents
+  readonly #observer: Observer
   readonly #storage: Storage
   readonly #core: RaftCore
   readonly #driver: Driver
@@ -96,6 +116,7 @@ export class Member implements Backend {
   readonly #snapshots: Snapshots
   readonly #space: FreeSpace
   readonly #firstCampaign: FirstCampaign
+  readonly #clients: Clients
   #ticker: Ticker | undefined
   #peers: Peers | undefined
   #fatal: Error | undefined
@@ -140,7 +161,10 @@ export class Member implements Backend {
     this.clusterId = Buffer.from(identity.clusterId, 'hex')
     this.#env = env
     this.#options = options
-    this.#events = events
+    this.#observer = new Observer(options, events, storage, {
+      peers: () => this.#peers,
+      roster: () => this.#roster,
+    })
     this.#storage = storage
     this.#core = new RaftCore(
       coreOptions(options, identity.nodeId, env.random.u32('election')),
@@ -167,6 +191,8 @@ export class Member implements Backend {
     this.#roster = this.#administration.roster
     this.#snapshots = this.#newSnapshots()
     this.#firstCampaign = new FirstCampaign(env.time, env.random, this.#driver, this.#roster)
+    this.#observer.noticeMembers()
+    this.#clients = this.#newClients()
   }
 
   now(): number {
@@ -191,7 +217,10 @@ export class Member implements Backend {
   read(read: PendingRead): void {
     const error = this.#unreadable()
     if (error !== undefined) read.fail(error)
-    else this.#service.read(read)
+    else {
+      this.#observer.reads[read.level]++
+      this.#service.read(read)
+    }
   }
 
   async openView(request: ViewRequest): Promise<StateView> {
@@ -252,7 +281,23 @@ export class Member implements Backend {
       disputed: this.#integrity.disputed,
       rotten: this.#integrity.rotten,
       space: this.#space.status,
+      slowWriteMs: this.#observer.slowWriteMs,
       archiveFailure: this.#archive?.failure,
+    })
+  }
+
+  overloaded(overload: Overload): void {
+    this.#service.overloaded(overload)
+  }
+
+  metrics(): MemberMetrics {
+    return this.#observer.metrics({
+      status: this.status(),
+      storage: this.#storage,
+      driver: this.#driver,
+      checkpoints: this.#checkpoints.counts,
+      peers: this.#peers,
+      underWay: this.#service.underWay,
     })
   }
 
@@ -267,6 +312,7 @@ export class Member implements Backend {
     await this.#handOver()
     this.#administration.end(error)
     this.#ticker?.stop()
+    await this.#clients.end()
     await this.#peers?.close()
     this.#service.close()
     this.#integrity.end()
@@ -296,16 +342,18 @@ export class Member implements Backend {
   }
 
   async #start(): Promise<void> {
+    const { disk, time } = this.#env
+    await renewPromise(disk, time, this.#options.dir, this.#service.loyalty.promisedMs)
     await this.#space.start()
     this.#driver.wake()
     await this.#catchUp()
     this.#noticeRemoval()
-    if (this.#storage.rebuilt !== undefined) this.#events.rebuilt(this.#storage.rebuilt)
+    if (this.#storage.rebuilt !== undefined) this.#observer.journal.rebuilt(this.#storage.rebuilt)
     const peers = await this.#startPeers()
     this.#peers = peers
     this.#ticker = new Ticker(this.#env.time, this.#options.timing.tickMs, STALL_MS, {
-      tick: (now) => this.#tick(now, peers),
-      stalled: (ms) => this.#driver.step({ type: 'clockGap', ms }),
+      tick: (now, late) => this.#tick(now, late, peers),
+      stalled: (ms) => this.#onStalled(ms),
     })
     if (this.#roster.isSoleVoter) this.#driver.step({ type: 'campaign' })
   }
@@ -324,7 +372,10 @@ export class Member implements Backend {
 
   #startPeers(): Promise<Peers> {
     return Peers.start(this.#env, this.#storage.identity, this.#options, this.#roster, {
-      message: (message) => this.#driver.step({ type: 'receive', message }),
+      message: (message) => {
+        if (message.type === 'readIndex') this.#service.loyalty.beforeRead()
+        this.#driver.step({ type: 'receive', message })
+      },
       request: (from, link, request) => this.#service.onRequest(from, link, request),
       answers: (answers) => this.#service.onAnswers(answers),
       retained: (from, index) => {
@@ -335,11 +386,12 @@ export class Member implements Backend {
       reply: (from, id, result) => this.#administration.onReply(from, id, result),
       image: (from, kind, body) => {
         if (isAboutDamage(kind)) this.#integrity.onFrame(from, kind, body)
+        else if (isAboutReads(kind)) this.#service.onReadFrame(from, kind, body)
         else this.#snapshots.onFrame(from, kind, body)
       },
       peerUp: (node) => this.#onPeerUp(node),
-      peerDown: (node) => this.#driver.step({ type: 'peerDown', peer: node }),
-      call: (method, params, reply) => this.#onCall(method, params, reply),
+      peerDown: (node) => this.#onPeerDown(node),
+      client: (port) => this.#clients.serve(port),
     })
   }
 
@@ -351,6 +403,7 @@ export class Member implements Backend {
     else if (method === 'join') this.#administration.onJoin(params, reply)
     else if (method === 'members') this.#administration.onCall(params, reply)
     else if (method === 'backup') this.#backups.onCall(params, reply)
+    else if (method === 'checkpoint') answerCall(this.checkpoint(), reply)
     else reply({ error: { code: 'QUORATE_FORMAT', message: `unknown call ${method}` } })
   }
 
@@ -388,7 +441,7 @@ export class Member implements Backend {
         roster: () => this.#roster,
         handOver: (isWanted) => this.#administration.yieldTo(isWanted),
         shorten: () => this.#administration.checkpoint(),
-        changed: (status) => this.#events.space(status),
+        changed: (status) => this.#observer.journal.space(status),
       },
     )
   }
@@ -402,12 +455,17 @@ export class Member implements Backend {
       driver: this.#driver,
       roster: this.#roster,
       peers: () => this.#peers,
-      installed: (index) => this.#checkpoints.onInstalled(index),
+      installed: (index) => {
+        this.#checkpoints.onInstalled(index)
+        this.#observer.journal.installed(index)
+      },
       handOver: () => this.#administration.handOver(),
       stateLost: (why) => this.#service.onStateLost(stateLost(why)),
+      noted: (to, step, index) => this.#observer.onTransfer(to, step, index),
       rebuilt: (rebuilt) => {
         this.#integrity.onReplaced()
-        this.#events.rebuilt(rebuilt)
+        this.#service.onRebuilt()
+        this.#observer.journal.rebuilt(rebuilt)
       },
     })
   }
@@ -419,7 +477,7 @@ export class Member implements Backend {
         machine: this.#storage.machine,
         core: this.#core,
         driver: this.#driver,
-        events: this.#events,
+        events: this.#observer.journal,
         generations: this.#storage.generations,
         compareMs: this.#options.storage.compareMs,
         scrubBytesPerSecond: this.#options.storage.scrubBytesPerSecond,
@@ -440,6 +498,7 @@ export class Member implements Backend {
         env: this.#env,
         options: this.#options,
         storage: this.#storage,
+        core: this.#core,
         driver: this.#driver,
       },
       {
@@ -447,6 +506,10 @@ export class Member implements Backend {
         roster: () => this.#roster,
         repair: () => this.#integrity.repair,
         refusal: () => this.#space.refusal,
+        isSound: () => this.#snapshots.lost === undefined,
+        damaged: (error) => this.#snapshots.rebuild(error, 'read'),
+        overloaded: (overload) => this.#observer.journal.overloaded(overload),
+        dueAt: () => this.#ticker?.due ?? Number.POSITIVE_INFINITY,
       },
     )
   }
@@ -461,6 +524,35 @@ export class Member implements Backend {
       maxPieceBytes: maxPieceBytes(this.#options.limits),
       reach: ({ level, minIndex, deadline, signal }) =>
         this.#service.reach(demand(level, minIndex, deadline), signal),
+    })
+  }
+
+  #newClients(): Clients {
+    const { maxValueBytes, maxRequestBytes } = this.#options.limits
+    return new Clients({
+      backend: this,
+      maxValueBytes,
+      maxFrameBytes: maxFrameBytes(this.#options.limits),
+      call: (method, params, reply) => this.#onCall(method, params, reply),
+      news: (role) => ({
+        memberId: this.#storage.identity.id,
+        role,
+        leader: this.#roster.nameOf(this.#service.leader),
+        term: this.#core.term,
+        isReady: this.#service.isReady && this.#ended() === undefined,
+        isServing: this.#unreadable() === undefined,
+        appliedIndex: this.appliedIndex,
+        refusal: this.#space.refusal && callErrorOf(this.#space.refusal),
+        confIndex: this.#roster.directory.confIndex,
+        members: this.#roster.members.map(({ id, address, nodeId }) => ({
+          id,
+          address,
+          as: this.#roster.partOf(nodeId),
+        })),
+        maxValueBytes,
+        maxRequestBytes,
+        maxFrameBytes: maxFrameBytes(this.#options.limits),
+      }),
     })
   }
 
@@ -504,7 +596,7 @@ export class Member implements Backend {
     this.#service.onApplied(applied)
     this.#integrity.onApplied()
     this.#administration.onApplied(applied)
-    this.#noticeRemoval()
+    this.#noticeMembers()
   }
 
   /** The state is that of a snapshot now: reads wait for no more than before, and others may be members. */
@@ -512,6 +604,11 @@ export class Member implements Backend {
     this.#service.onInstalled()
     this.#integrity.onReplaced()
     this.#administration.onInstalled(configuration)
+    this.#noticeMembers()
+  }
+
+  #noticeMembers(): void {
+    this.#observer.noticeMembers()
     this.#noticeRemoval()
   }
 
@@ -520,34 +617,52 @@ export class Member implements Backend {
     if (this.#isRemoved || this.#roster.standing !== 'removed') return
     this.#isRemoved = true
     this.#service.end(this.#ended())
-    this.#events.removed()
+    this.#observer.journal.removed()
   }
 
   #onPeerUp(node: NodeId): void {
+    this.#observer.onPeerUp(node)
+    this.#service.onPeerUp(node)
     if (node === this.#service.leader) this.#onNewWay()
     this.#snapshots.onPeerUp(node)
     this.#firstCampaign.onPeerUp((other) => this.#peers?.isUp(other) === true)
+  }
+
+  #onStalled(ms: number): void {
+    this.#observer.onStalled(ms)
+    this.#driver.step({ type: 'clockGap', ms })
+  }
+
+  #onPeerDown(node: NodeId): void {
+    this.#observer.onPeerDown(node)
+    this.#service.onPeerDown(node)
+    this.#driver.step({ type: 'peerDown', peer: node })
+    this.#clients.look()
   }
 
   /** The way to the leader is new: what is unanswered goes there again. */
   #onNewWay(): void {
     this.#service.onNewWay()
     this.#administration.onNewWay()
+    this.#clients.look()
   }
 
   #onSoft(role: Role, leader: NodeId, term: Term): void {
+    this.#observer.journal.noteTerm(term)
     const isNew = this.#service.onSoft(role, leader, term)
     this.#administration.onSoft()
     this.#snapshots.onSoft()
     if (!isNew) return
+    this.#clients.look()
     if (leader !== NONE) {
       this.#firstCampaign.end()
       this.#onNewWay()
     }
-    this.#events.leader(this.#roster.nameOf(leader), term)
+    this.#observer.journal.leader(this.#roster.nameOf(leader), term)
   }
 
-  #tick(now: number, peers: Peers): void {
+  #tick(now: number, late: number, peers: Peers): void {
+    this.#service.loyalty.onTick(late)
     this.#driver.step({ type: 'tick' })
     this.#integrity.tick(now)
     this.#service.tick(now)
@@ -555,6 +670,8 @@ export class Member implements Backend {
     this.#backups.tick(now)
     this.#snapshots.tick(now)
     this.#space.tick(now)
+    this.#observer.tick(now, late)
+    this.#clients.tick(now)
     this.#noticeRemoval()
   }
 
@@ -600,7 +717,7 @@ export class Member implements Backend {
     this.#space.end()
     // Others must not count on this member: its connections go at once.
     if (this.#peers !== undefined) this.#driver.own(this.#peers.close())
-    this.#events.fatal(this.#fatal)
+    this.#observer.journal.fatal(this.#fatal)
   }
 
   #endCalls(error: unknown): void {

@@ -2,7 +2,9 @@
  * Everything that can be set about a member, complete: defaults are applied once, where user options enter
  * (store/open-options.ts), and every bound of design D13 has its name here.
  */
+import type { Logger } from '../base/logger.js'
 import type { TlsOptions } from '../env/network.js'
+import type { ClientRule } from '../transport/client-roles.js'
 
 /** Settings of one member, fully populated. */
 export interface MemberOptions {
@@ -20,8 +22,14 @@ export interface MemberOptions {
   readonly join: JoinOptions | undefined
   /** Of two members that are equally good leaders the one of higher priority leads; -100 to 100. */
   readonly priority: number
+  /** How strong reads know that the leader leads: it asks a quorum, or counts on a lease (loyalty.ts). */
+  readonly strongReads: 'quorum' | 'lease'
   readonly tls: TlsOptions | undefined
   readonly secret: Uint8Array | undefined
+  /** Who may do what as a client; undefined: everybody who comes in everything. */
+  readonly clients: readonly ClientRule[] | undefined
+  /** Undefined: nothing is logged. */
+  readonly logger: Logger | undefined
   readonly timing: TimingOptions
   readonly limits: LimitOptions
   readonly storage: StorageOptions
@@ -56,6 +64,10 @@ export interface LimitOptions {
   readonly maxPendingBytes: number
   /** Reads waiting at once; more is QUORATE_OVERLOADED. */
   readonly maxPendingReads: number
+  /** Views and scans open at once; more is QUORATE_OVERLOADED. Each keeps what it sees from being compacted. */
+  readonly maxViews: number
+  /** Watches open at once; more is QUORATE_OVERLOADED. */
+  readonly maxWatches: number
   /** Bytes appended and not committed at a leader; writers are held back beyond it. */
   readonly maxUncommittedBytes: number
   /** Unacknowledged bytes sent to one follower; the leader pauses beyond it. */
@@ -66,6 +78,8 @@ export interface LimitOptions {
   readonly maxQueuedBytes: number
   /** Newest entries kept in memory for followers; older ones are read from the log. */
   readonly entryCacheBytes: number
+  /** What the last entries changed is remembered up to so many bytes; a watch that is further behind has lost track. */
+  readonly watchHistoryBytes: number
   /** Entries handed to the state machine at a time. */
   readonly maxApplyBytes: number
   /** Client connections; more are refused. */

@@ -49,7 +49,7 @@ import { type MemberOptions, maxFrameBytes } from './options.js'
 import type { Roster } from './roster.js'
 
 /** What comes in; a DecodeError that one of these throws closes the connection. */
-export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDown' | 'call'> {
+export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDown' | 'client'> {
   message(message: Message): void
   request(from: NodeId, link: number, request: Buffer): void
   answers(answers: readonly Answer[]): void
@@ -68,6 +68,20 @@ export interface PeerRefusal {
   readonly message: string
 }
 
+/** What went over the connections between members since the start, and what is under way. */
+export interface PeerTraffic {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  /** Waiting to be sent. */
+  readonly queuedBytes: number
+  /** Not sent, because there was no connection or too much waited already. */
+  readonly droppedFrames: number
+  /** Connections that were established to others. */
+  readonly connects: number
+  /** Client connections that are open. */
+  readonly clients: number
+}
+
 /** Members say something to each other about every second; one that was silent for so long is not reachable. */
 const SILENCE_MS = 3000
 /** So long the last frames to a removed member have to arrive. */
@@ -84,6 +98,7 @@ export class Peers {
   #leaving: readonly PeerAddress[] = []
   #removed: ReadonlySet<NodeId> = new Set()
   #transport: Transport | undefined
+  #forwardedRequests = 0
 
   /**
    * Listens and begins to dial the other members.
@@ -167,6 +182,7 @@ export class Peers {
 
   /** Hands a request to the leader; false when it was dropped. The request must not change afterwards. */
   sendRequest(to: NodeId, link: number, request: Buffer): boolean {
+    this.#forwardedRequests++
     return this.#transport?.send(to, FRAME_REQUEST, encodeRequest(link, request)) ?? false
   }
 
@@ -206,6 +222,24 @@ export class Peers {
     return this.#transport?.status().rejected ?? {}
   }
 
+  /** Requests that were handed to a leader elsewhere, or dropped on the way. */
+  get forwardedRequests(): number {
+    return this.#forwardedRequests
+  }
+
+  traffic(): PeerTraffic {
+    const status = this.#transport?.status()
+    const sum = { sentBytes: 0, receivedBytes: 0, queuedBytes: 0, droppedFrames: 0, connects: 0 }
+    for (const peer of status?.peers ?? []) {
+      sum.sentBytes += peer.sentBytes
+      sum.receivedBytes += peer.receivedBytes
+      sum.queuedBytes += peer.queuedBytes
+      sum.droppedFrames += peer.dropped
+      sum.connects += peer.connects
+    }
+    return { ...sum, clients: status?.clients ?? 0 }
+  }
+
   async close(): Promise<void> {
     await this.#transport?.close()
   }
@@ -235,6 +269,7 @@ export class Peers {
         removed: this.#removed,
         tls,
         secret,
+        clients: this.#options.clients,
         maxFrameBytes: maxFrameBytes(limits),
         maxQueuedBytes: limits.maxQueuedBytes,
         maxClients: limits.maxClients,
@@ -243,7 +278,7 @@ export class Peers {
         frame: (from, kind, body) => this.#receive(from, kind, body),
         peerUp: this.#handlers.peerUp,
         peerDown: this.#handlers.peerDown,
-        call: this.#handlers.call,
+        client: this.#handlers.client,
       },
     )
   }

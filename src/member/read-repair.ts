@@ -119,12 +119,17 @@ export class ReadRepair {
   async scanned(view: MachineView, key: Uint8Array, stored: Buffer): Promise<StoredValue> {
     const deadline = this.#ports.time.now() + SCAN_MS
     const found = await this.#counted(this.#find(key, view.appliedIndex, deadline))
-    if (found instanceof ChangedSince) {
-      const message = `${damaged(key)}, and it was changed since the scan began: begin it anew`
-      throw new StoreError('QUORATE_CORRUPTION', message, { retryable: true })
-    }
+    if (found instanceof ChangedSince) throw changedSince(key)
     this.#ports.own(this.#putBack(key, stored, found))
     return found.value
+  }
+
+  /** What `view` has under `key`, damaged or not. @throws {StoreError} */
+  async valueIn(view: MachineView, key: Uint8Array): Promise<StoredValue | undefined> {
+    const deadline = this.#ports.time.now() + SCAN_MS
+    const value = await this.#counted(this.#value(view, key, deadline))
+    if (value instanceof ChangedSince) throw changedSince(key)
+    return value
   }
 
   /** The database cannot be read in some place. */
@@ -347,6 +352,11 @@ export function isCorruption(error: unknown): error is StoreError {
 function isStateGone(error: unknown): boolean {
   if (!(error instanceof StoreError)) return false
   return error.code === 'QUORATE_NOT_READY' || error.code === 'QUORATE_STOPPED'
+}
+
+function changedSince(key: Uint8Array): StoreError {
+  const message = `${damaged(key)}, and it was changed since this state: begin anew`
+  return new StoreError('QUORATE_CORRUPTION', message, { retryable: true })
 }
 
 function damaged(key: Uint8Array): string {

@@ -9,6 +9,7 @@ import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { LogIndex, NodeId } from '../raft/types.js'
 import { ChunkStore } from '../snapshot/chunk-store.js'
+import { onlyCalls } from '../transport/served-client.js'
 import type { ImageManifest } from '../wire/image.js'
 import {
   decodeOffer,
@@ -109,8 +110,9 @@ class Rebuild {
       reply: nothing,
       peerUp: (node) => this.#up.add(node),
       peerDown: (node) => this.#up.delete(node),
-      call: (_method, _params, reply) =>
+      client: onlyCalls((_method, _params, reply) =>
         reply({ error: { code: 'QUORATE_NOT_READY', message: 'the member is being rebuilt' } }),
+      ),
       image: (from, kind, body) => this.#receive(from, kind, body),
     })
     for (;;) {

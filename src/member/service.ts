@@ -4,9 +4,10 @@
  *
  * It knows who leads, because that decides where requests go. Nothing here decides what is committed or applied.
  */
-import { StoreError } from '../base/errors.js'
+import type { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { AppliedEntry } from '../machine/state-machine.js'
+import type { RaftCore } from '../raft/core.js'
 import {
   type Dropped,
   type LogIndex,
@@ -20,24 +21,29 @@ import type { Answer } from '../wire/forward.js'
 import type {
   AppliedWhere,
   LinkHandlers,
+  LocalView,
+  Overload,
   PendingRead,
   ReadDemand,
   ReadPosition,
   RequestLink,
   Served,
   StateView,
+  StoredValue,
   ViewRequest,
   WatchCursor,
   WatchRequest,
 } from './backend.js'
 import type { Driver } from './driver.js'
-import { LocalReader } from './local-reader.js'
+import { Expiry } from './expiry.js'
+import type { Loyalty } from './loyalty.js'
 import type { MemberOptions } from './options.js'
 import type { Peers } from './peers.js'
 import type { ReadRepair } from './read-repair.js'
-import { Reads } from './reads.js'
+import { type ReadCounts, ReadService } from './read-service.js'
 import type { Roster } from './roster.js'
 import type { Storage } from './storage.js'
+import { Watches } from './watches.js'
 import { Writes } from './writes.js'
 
 /** What a service works on. */
@@ -45,6 +51,7 @@ export interface ServiceParts {
   readonly env: Env
   readonly options: MemberOptions
   readonly storage: Storage
+  readonly core: RaftCore
   readonly driver: Driver
 }
 
@@ -56,6 +63,20 @@ export interface ServicePorts {
   repair(): ReadRepair
   /** Why no new write is taken at present. */
   refusal(): StoreError | undefined
+  /** Whether the state here is in use. */
+  isSound(): boolean
+  /** The state turned out damaged. */
+  damaged(error: StoreError): void
+  /** Calls are refused because a bound is reached. */
+  overloaded(overload: Overload): void
+  /** When the next tick is due. */
+  dueAt(): number
+}
+
+/** Reads, views and watches under way. */
+export interface UnderWay extends ReadCounts {
+  /** Watches that are open. */
+  readonly watches: number
 }
 
 /** Who leads, as this member knows it. */
@@ -69,17 +90,29 @@ interface Leadership {
 export class Service {
   readonly #parts: ServiceParts
   readonly #ports: ServicePorts
-  readonly #reader: LocalReader
-  readonly #reads: Reads
+  readonly #reads: ReadService
   readonly #writes: Writes
+  readonly #watches: Watches
+  readonly #expiry: Expiry
   #leadership: Leadership = { role: 'follower', leader: NONE, term: 0 }
 
   constructor(parts: ServiceParts, ports: ServicePorts) {
     this.#parts = parts
     this.#ports = ports
-    this.#reader = this.#newReader()
     this.#reads = this.#newReads()
     this.#writes = this.#newWrites()
+    this.#watches = this.#newWatches()
+    this.#expiry = this.#newExpiry()
+  }
+
+  /** What is under way, as plain numbers. */
+  get underWay(): UnderWay {
+    return { ...this.#reads.counts, watches: this.#watches.openCount }
+  }
+
+  /** Whether strong reads may count on a lease. */
+  get loyalty(): Loyalty {
+    return this.#reads.loyalty
   }
 
   get leader(): NodeId {
@@ -98,7 +131,7 @@ export class Service {
   }
 
   read(read: PendingRead): void {
-    if (this.#reads.add(read)) this.#parts.driver.wake()
+    this.#reads.read(read)
   }
 
   /** Resolves on the turn on which the applied state is as new as `demand` asks. */
@@ -106,27 +139,41 @@ export class Service {
     return this.#reads.reach(demand, signal)
   }
 
-  async openView(request: ViewRequest): Promise<StateView> {
-    await this.#reads.reach(request, request.signal)
-    return this.#reader.view()
+  openView(request: ViewRequest): Promise<StateView> {
+    return this.#reads.openView(request)
+  }
+
+  /** As LocalReads.get. */
+  readNow(key: Uint8Array): StoredValue | undefined {
+    return this.#reads.readNow(key)
+  }
+
+  /** As LocalReads.view. */
+  openNow(): LocalView {
+    return this.#reads.openNow()
   }
 
   watch(request: WatchRequest): WatchCursor {
-    throw new StoreError('QUORATE_NOT_READY', `no history after ${request.after} yet`)
+    return this.#watches.open(request)
   }
 
-  async awaitApplied(
+  awaitApplied(
     index: LogIndex,
     where: AppliedWhere,
-    _deadline: number,
-    _signal: AbortSignal | undefined,
+    deadline: number,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
-    throw new StoreError('QUORATE_NOT_READY', `nobody waits for ${index} at ${String(where)} yet`)
+    return this.#reads.awaitApplied(index, where, deadline, signal)
+  }
+
+  /** A call was refused because a bound is reached. */
+  overloaded(overload: Overload): void {
+    this.#reads.overloaded(overload)
   }
 
   /** The circumstances of a read that is served from this member's state at `position`. */
   served(position: ReadPosition): Served {
-    return this.#reader.served(position)
+    return this.#reads.served(position)
   }
 
   /** What this turn collected goes to the core as one entry and one round. */
@@ -158,19 +205,31 @@ export class Service {
   }
 
   onApplied(applied: readonly AppliedEntry[]): void {
-    this.#reader.onApplied()
+    this.#reads.onBatchEnd()
+    if (applied.some(({ configuration }) => configuration !== undefined)) this.loyalty.review()
     this.#writes.onApplied(applied)
     this.#reads.onApplied()
+    this.#watches.onApplied()
+    this.#expiry.onApplied(applied)
   }
 
   /** The state is that of a snapshot now: reads wait for no more than before. */
   onInstalled(): void {
-    this.#reader.onApplied()
+    this.#reads.onBatchEnd()
+    this.loyalty.review()
     this.#reads.onApplied()
+    this.#watches.onInstalled()
+    this.#expiry.onReplaced()
+  }
+
+  /** The state is one that another member gave, brought up to date without telling of each entry. */
+  onRebuilt(): void {
+    this.#expiry.onReplaced()
   }
 
   /** The state is lost until another one is here. */
   onStateLost(error: StoreError): void {
+    this.#watches.onStateLost()
     this.#reads.end(error)
   }
 
@@ -181,7 +240,8 @@ export class Service {
     const isSame = role === 'leader' && term === before.term
     if (before.role === 'leader' && !isSame) this.#writes.onLeadershipLost()
     const isNew = leader !== before.leader || (leader !== NONE && term !== before.term)
-    if (isNew && leader !== NONE) this.#reads.onLeaderChange()
+    this.#reads.onSoft(isNew)
+    this.#expiry.onSoft(role, term)
     return isNew
   }
 
@@ -190,56 +250,66 @@ export class Service {
     this.#writes.onNewWay()
   }
 
+  /** A frame of another member about reads. @throws {DecodeError} */
+  onReadFrame(from: NodeId, kind: number, body: Buffer): void {
+    this.#reads.onFrame(from, kind, body)
+  }
+
+  onPeerUp(node: NodeId): void {
+    this.#reads.onPeerUp(node)
+  }
+
+  onPeerDown(node: NodeId): void {
+    this.#reads.onPeerDown(node)
+  }
+
   tick(now: number): void {
     this.#reads.tick(now)
     this.#writes.tick(now)
+    this.#watches.tick(now)
+    this.#expiry.tick()
   }
 
   /** Nothing is served any more: every call fails with `error`. */
   end(error: unknown): void {
     this.#writes.end(error)
+    this.#watches.end(error)
     this.#reads.end(error)
   }
 
   /** The last call has ended: what was held for reads is let go. */
   close(): void {
-    this.#reader.onApplied()
+    this.#reads.onBatchEnd()
   }
 
-  #newReader(): LocalReader {
-    const { driver, storage } = this.#parts
+  #newReads(): ReadService {
     const ports = this.#ports
-    return new LocalReader(storage.machine, {
+    return new ReadService(this.#parts, {
+      peers: () => ports.peers(),
       repair: () => ports.repair(),
-      own: (work) => driver.own(work),
-      circumstances: () => ({
-        servedBy: storage.identity.id,
-        role: this.#leadership.role,
-        stalenessMs: undefined,
-      }),
+      leader: () => this.#leadership.leader,
+      role: () => this.#leadership.role,
+      overloaded: (overload) => ports.overloaded(overload),
+      dueAt: () => ports.dueAt(),
     })
   }
 
-  #newReads(): Reads {
-    const { env, options, storage, driver } = this.#parts
-    const { machine } = storage
-    const hasLeader = () => this.#leadership.leader !== NONE
-    return new Reads(
-      env.time,
-      {
-        get appliedIndex() {
-          // Reads wait while the database is being opened again.
-          return machine.isOpen ? machine.appliedIndex : -1
-        },
-        get hasLeader() {
-          return hasLeader()
-        },
-        wake: () => driver.wake(),
-        requestReadIndex: (token) => driver.step({ type: 'readIndex', token }),
-        serve: (read) => this.#reader.serve(read),
-      },
-      options.limits.maxPendingReads,
-    )
+  #newWatches(): Watches {
+    const { env, options, storage } = this.#parts
+    const reach = (demand: ReadDemand, signal: AbortSignal) => this.#reads.reach(demand, signal)
+    return new Watches(env.time, storage.machine.history, reach, options.limits)
+  }
+
+  #newExpiry(): Expiry {
+    const { env, storage, driver } = this.#parts
+    const ports = this.#ports
+    return new Expiry(env.time, storage.machine, {
+      propose: (request) => this.#writes.proposeOwn(request),
+      isSound: () => ports.isSound(),
+      damaged: (error) => ports.damaged(error),
+      own: (work) => driver.own(work),
+      fail: (error) => driver.fail(error),
+    })
   }
 
   #newWrites(): Writes {

@@ -54,7 +54,12 @@ export interface SenderParts {
   sendUnpin(to: NodeId, index: LogIndex): void
   /** False when it was dropped. */
   sendOffer(to: NodeId, offer: Offer): boolean
+  /** A transfer has come so far. */
+  noted(to: NodeId, step: TransferStep, index: LogIndex): void
 }
+
+/** What an operator hears of a transfer: it was offered, is in force there, or has failed and is tried again. */
+export type TransferStep = 'offered' | 'installed' | 'failed'
 
 /** A transfer as plain data. */
 export interface TransferView {
@@ -328,6 +333,7 @@ export class SnapshotSender {
     transfer.phase = 'sending'
     transfer.totalBytes = manifest.bytes
     transfer.at = time.now()
+    this.#parts.noted(to, 'offered', index)
     this.#sendOffer(transfer)
   }
 
@@ -341,6 +347,7 @@ export class SnapshotSender {
   #done(transfer: Transfer): void {
     this.#completed++
     this.#failures.delete(transfer.to)
+    this.#parts.noted(transfer.to, 'installed', transfer.index)
     if (transfer.wanted === undefined) {
       this.#remove(transfer)
       return
@@ -357,6 +364,7 @@ export class SnapshotSender {
     this.#failures.set(transfer.to, failures)
     this.#unpin(transfer)
     transfer.phase = 'failed'
+    this.#parts.noted(transfer.to, 'failed', transfer.index)
     transfer.at =
       this.#parts.time.now() + Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures, 8))
   }

@@ -34,7 +34,7 @@ import { type MemberOptions, maxPieceBytes } from './options.js'
 import type { Peers } from './peers.js'
 import type { Roster } from './roster.js'
 import { SnapshotIntake } from './snapshot-intake.js'
-import { SnapshotSender, type TransferView } from './snapshot-sender.js'
+import { SnapshotSender, type TransferStep, type TransferView } from './snapshot-sender.js'
 import { StateRebuild } from './state-rebuild.js'
 import { incomingDir, type Storage } from './storage.js'
 
@@ -58,6 +58,8 @@ export interface SnapshotParts {
   /** Nothing is to be read here until `rebuilt`. */
   stateLost(why: StoreError): void
   rebuilt(rebuilt: Rebuilt): void
+  /** A state on its way to another member has come so far. */
+  noted(to: NodeId, step: TransferStep, index: LogIndex): void
 }
 
 /** A state that is being taken in. */
@@ -218,7 +220,7 @@ export class Snapshots {
   }
 
   #newSender(): SnapshotSender {
-    const { env, options, storage, core, driver } = this.#parts
+    const { env, options, storage, core, driver, noted } = this.#parts
     return new SnapshotSender({
       time: env.time,
       core,
@@ -231,6 +233,7 @@ export class Snapshots {
       sendPin: (to, index) => this.#send(to, FRAME_PIN, [encodeIndex(index)]),
       sendUnpin: (to, index) => this.#send(to, FRAME_UNPIN, [encodeIndex(index)]),
       sendOffer: (to, offer) => this.#send(to, FRAME_OFFER, [encodeOffer(offer)]),
+      noted,
     })
   }
 

@@ -76,6 +76,7 @@ async function openFolder(env: Env, options: MemberOptions): Promise<Storage> {
       identity,
       machine: {
         maxSessions: MAX_SESSIONS,
+        historyBytes: options.limits.watchHistoryBytes,
         initial: firstConfiguration(identity.firstMembers),
         confChange: changeConfiguration,
       },
@@ -143,7 +144,7 @@ export function coreOptions(options: MemberOptions, id: NodeId, seed: number): C
     heartbeatTicks: Math.max(1, Math.round(timing.heartbeatMs / timing.tickMs)),
     preVote: true,
     checkQuorum: true,
-    reads: 'safe',
+    reads: options.strongReads === 'lease' ? 'lease' : 'safe',
     forwardProposals: false,
     stepDownOnRemoval: true,
     maxBytesPerMessage: limits.maxRequestBytes,

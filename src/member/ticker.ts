@@ -9,7 +9,8 @@ import type { Time, TimerHandle } from '../env/time.js'
 
 /** What the owner hears. */
 export interface TickHandlers {
-  tick(now: number): void
+  /** `late`: how many milliseconds after the tick was due the event loop came round to it. */
+  tick(now: number, late: number): void
   /** The loop stood still for `ms`, more than `stallMs`. */
   stalled(ms: number): void
 }
@@ -30,6 +31,11 @@ export class Ticker {
     this.#handlers = handlers
     this.#due = time.now() + periodMs
     this.#arm()
+  }
+
+  /** When the next tick is due. */
+  get due(): number {
+    return this.#due
   }
 
   stop(): void {
@@ -53,6 +59,6 @@ export class Ticker {
       this.#due += this.#periodMs * (1 + Math.floor(late / this.#periodMs))
       this.#arm()
     }
-    this.#handlers.tick(now)
+    this.#handlers.tick(now, late)
   }
 }

@@ -253,6 +253,10 @@ export class RaftCore {
       case 'clockGap':
         this.#clockGap()
         break
+      case 'lease':
+        if (input.is === 'void') state.lease.void()
+        else state.lease.trust(input.is)
+        break
       case 'storageFailed':
         this.#halt()
         break

@@ -21,13 +21,14 @@ export class Lease {
   #sent: { readonly context: number; readonly tick: number }[] = []
   #extendedAt: number | undefined = undefined
   #isForbidden = false
+  #isTrusted = true
 
   constructor(electionTicks: number) {
     this.#lengthTicks = electionTicks - 2 - Math.ceil(electionTicks / 10)
   }
 
   get isValid(): boolean {
-    if (this.#isForbidden || this.#extendedAt === undefined) return false
+    if (this.#isForbidden || !this.#isTrusted || this.#extendedAt === undefined) return false
     return this.#now - this.#extendedAt < this.#lengthTicks
   }
 
@@ -52,6 +53,12 @@ export class Lease {
   void(): void {
     this.#sent = []
     this.#extendedAt = undefined
+  }
+
+  /** Whether all voters keep their loyalty from now on; what was sent before counts in neither case. */
+  trust(standing: 'trusted' | 'untrusted'): void {
+    this.#isTrusted = standing === 'trusted'
+    this.void()
   }
 
   /** Void until the next term. */

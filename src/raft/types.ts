@@ -230,6 +230,11 @@ export type Input =
   | { readonly type: 'unreachable'; readonly peer: NodeId }
   /** The connection to `peer` broke just now: if it led, look for a new leader early (design D12). */
   | { readonly type: 'peerDown'; readonly peer: NodeId }
+  /**
+   * What the core cannot know of leases: `void`, time passed that was not counted; `untrusted`, a voter does not keep
+   * the loyalty that they count on, until `trusted` says that all do. At first they do.
+   */
+  | { readonly type: 'lease'; readonly is: 'trusted' | 'untrusted' | 'void' }
   /** The log failed: the core halts and wants nothing more. */
   | { readonly type: 'storageFailed' }
 

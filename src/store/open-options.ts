@@ -1,4 +1,5 @@
 /** Where user options enter: checked here once, defaults applied here once. */
+import type { Logger, LogLevel } from '../base/logger.js'
 import { parseAddress } from '../env/address.js'
 import type { TlsOptions } from '../env/network.js'
 import type { ReadLevel } from '../member/backend.js'
@@ -11,6 +12,7 @@ import {
   type StorageOptions,
   type TimingOptions,
 } from '../member/options.js'
+import { type ClientGrant, resolveGrants, resolveSecret } from './client-grants.js'
 import { KEY_ENCODINGS, type KeyEncoding, VALUE_ENCODINGS, type ValueEncoding } from './encoding.js'
 
 /** The read levels by name. */
@@ -39,6 +41,13 @@ export interface OpenOptions {
    * seconds, the leader hands over to it.
    */
   readonly priority?: number
+  /**
+   * How a strong read knows that the leader still leads. `quorum`, the default: it asks a majority, for all reads of a
+   * turn at once; no clock is trusted. `lease`: a leader that a majority answered lately serves without asking, on the
+   * assumption that the members' clocks run equally fast within some percent; and a leader whose process dies is
+   * replaced after an election timeout, not at once. Used only while all voters have it and the same timing.
+   */
+  readonly strongReads?: 'quorum' | 'lease'
   /** A name that tells clusters with equally named members apart. */
   readonly cluster?: string
   /** Where to listen when that is not the own address in `members` (behind NAT, in a container). */
@@ -47,6 +56,21 @@ export interface OpenOptions {
   readonly tls?: TlsOptions
   /** A secret that members and clients share, at least 16 bytes; an alternative to TLS that does not encrypt. */
   readonly secret?: string | Uint8Array
+  /**
+   * What clients may do: `read`, `write` (and read) or `admin` (everything), by the name in their certificate or by a
+   * secret of their own. Needs `tls` or `secret`. Default: whoever comes in is an admin. See docs/operations.md.
+   */
+  readonly clients?: readonly ClientGrant[]
+  /**
+   * Where the member says what an operator may want to know: pino, or anything with its four levels in its order of
+   * arguments. Default: nothing is said.
+   */
+  readonly logger?: Logger
+  /**
+   * Seals session tokens, at least 16 bytes, the same for all Stores and clients of the cluster: what users carry in
+   * cookies cannot be made up then. Tokens that it did not seal are refused. Default: tokens have a checksum.
+   */
+  readonly tokenKey?: string | Uint8Array
   /** How values become bytes; default `msgpack`. */
   readonly valueEncoding?: ValueEncoding
   /** How scans give keys back; default `utf8`. */
@@ -65,6 +89,7 @@ export interface OpenOptions {
 
 /** What a Store itself needs to know. */
 export interface StoreSettings {
+  readonly tokenKey: Uint8Array | undefined
   readonly valueEncoding: ValueEncoding
   readonly keyEncoding: KeyEncoding
   readonly consistency: ReadLevel
@@ -86,11 +111,14 @@ const LIMITS: LimitOptions = {
   maxRequestBytes: MIB,
   maxPendingBytes: 64 * MIB,
   maxPendingReads: 65_536,
+  maxViews: 1024,
+  maxWatches: 4096,
   maxUncommittedBytes: 64 * MIB,
   maxInflightBytes: 8 * MIB,
   maxInflightMessages: 256,
   maxQueuedBytes: 64 * MIB,
   entryCacheBytes: 32 * MIB,
+  watchHistoryBytes: 16 * MIB,
   maxApplyBytes: 4 * MIB,
   maxClients: 256,
   maxSnapshotTransfers: 2,
@@ -127,6 +155,8 @@ const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   cacheBytes: [0, 1024 * 1024 * MIB],
 }
 
+const STRONG_READS: readonly MemberOptions['strongReads'][] = ['quorum', 'lease']
+
 const OPTION_NAMES: readonly (keyof OpenOptions)[] = [
   'dir',
   'id',
@@ -136,8 +166,12 @@ const OPTION_NAMES: readonly (keyof OpenOptions)[] = [
   'join',
   'joinTimeoutMs',
   'priority',
+  'strongReads',
   'tls',
   'secret',
+  'clients',
+  'logger',
+  'tokenKey',
   'valueEncoding',
   'keyEncoding',
   'consistency',
@@ -176,6 +210,15 @@ export function requireTimeout(value: unknown): number {
   return value
 }
 
+/** @throws {TypeError | RangeError} */
+export function resolveTokenKey(key: unknown): Uint8Array | undefined {
+  if (key === undefined) return undefined
+  const bytes = typeof key === 'string' ? Buffer.from(key, 'utf8') : key
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('tokenKey is a string or a Uint8Array')
+  if (bytes.length < 16) throw new RangeError('tokenKey has at least 16 bytes')
+  return bytes
+}
+
 /** The options of a Store, complete. */
 export function resolveSettings(options: OpenOptions): StoreSettings {
   if (typeof options !== 'object' || options === null) {
@@ -195,6 +238,7 @@ export function resolveSettings(options: OpenOptions): StoreSettings {
     maxValueBytes: limits.maxValueBytes,
     maxRequestBytes: limits.maxRequestBytes,
     maxPendingBytes: limits.maxPendingBytes,
+    tokenKey: resolveTokenKey(options.tokenKey),
   }
 }
 
@@ -225,8 +269,14 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     listen: options.listen,
     join: resolveJoin(options),
     priority: resolvePriority(options.priority),
+    strongReads: requireOneOf('strongReads', options.strongReads ?? 'quorum', STRONG_READS),
     tls: options.tls,
     secret: resolveSecret(options.secret),
+    clients: resolveGrants(
+      options.clients,
+      options.tls !== undefined || options.secret !== undefined,
+    ),
+    logger: requireLogger(options.logger),
     timing,
     limits,
     storage: resolveStorage(options.storage),
@@ -298,12 +348,11 @@ function requireMembers(id: string | undefined, members: unknown): void {
   if (!(id in members)) throw new RangeError(`members does not name this member, ${id}`)
 }
 
-function resolveSecret(secret: unknown): Uint8Array | undefined {
-  if (secret === undefined) return undefined
-  const bytes = typeof secret === 'string' ? Buffer.from(secret, 'utf8') : secret
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('secret is a string or a Uint8Array')
-  if (bytes.length < 16) throw new RangeError('secret has at least 16 bytes')
-  return bytes
+function requireLogger(logger: Logger | undefined): Logger | undefined {
+  if (logger === undefined) return undefined
+  const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+  if (levels.every((level) => typeof logger?.[level] === 'function')) return logger
+  throw new TypeError(`logger has the methods ${levels.join(', ')}`)
 }
 
 /** `given` over `defaults`, each number checked against its bounds. */

@@ -11,6 +11,7 @@ import type {
   Backend,
   OnBehind,
   PendingRead,
+  ReadDemand,
   ReadLevel,
   ScanCursor,
   Served,
@@ -18,8 +19,6 @@ import type {
   StoredValue,
 } from '../member/backend.js'
 import {
-  type KeyBounds,
-  RANGE_OPTIONS,
   type ReadOptions,
   type ReadSpec,
   resolveRead,
@@ -27,15 +26,13 @@ import {
   type ScanOptions,
   type ScanSpec,
 } from './call-options.js'
-import {
-  decodeKey,
-  decodeValue,
-  encodeBound,
-  encodeKey,
-  type Key,
-  type KeyEncoding,
-} from './encoding.js'
+import { decodeKey, decodeValue, encodeKey, type Key, type KeyEncoding } from './encoding.js'
+import { encodeRange } from './key-range.js'
 import type { SessionState } from './session-state.js'
+import type { Position, Tokens } from './token.js'
+import { NOWHERE, Watch, type WatchSource } from './watch.js'
+import { resolveWatch, type WatchOptions } from './watch-options.js'
+import type { WriteFollower } from './write-follower.js'
 
 /** A value with its circumstances. */
 export interface ValueWithMeta<T> {
@@ -55,12 +52,15 @@ export interface ValueWithMeta<T> {
 const SCAN_ENTRIES = 512
 const SCAN_BYTES = 256 * 1024
 
+type Demand = Omit<ReadDemand, 'deadline'>
+
 /** See the file's comment. */
 export class Reader {
   readonly #backend: Backend
   readonly #defaults: ReadSpec
   readonly #keyEncoding: KeyEncoding
   readonly #session: SessionState | undefined
+  readonly #tokens: Tokens
 
   /** @param session raised by every read; undefined: reads have no position */
   constructor(
@@ -68,11 +68,18 @@ export class Reader {
     defaults: ReadSpec,
     keyEncoding: KeyEncoding,
     session: SessionState | undefined,
+    tokens: Tokens,
   ) {
+    this.#tokens = tokens
     this.#backend = backend
     this.#defaults = defaults
     this.#keyEncoding = keyEncoding
     this.#session = session
+  }
+
+  /** The level of reads that name none. */
+  get level(): ReadLevel {
+    return this.#defaults.level
   }
 
   get<T>(key: Key, options: ReadOptions | undefined): Promise<T | undefined> {
@@ -107,38 +114,53 @@ export class Reader {
     return scanEntries<K, T>(() => this.openView(read), range, scan, read)
   }
 
-  /** One state as `spec` asks for, for as long as its owner keeps it. */
-  async openView(spec: ReadSpec): Promise<StateView> {
-    const session = this.#session
-    const view = await this.#backend.openView({
-      ...demandOf(spec, session),
-      deadline: this.#backend.now() + spec.timeoutMs,
-      cut: 'newest',
-      signal: spec.signal,
-    })
-    session?.raise(view.served)
-    return view
+  watch<T, K extends string | Uint8Array>(
+    options: WatchOptions | undefined,
+    followWrites: () => WriteFollower,
+  ): Watch<T, K> {
+    const backend = this.#backend
+    const tokens = this.#tokens
+    const decode = (token: string) => tokens.decode(token)
+    const spec = resolveWatch(options ?? {}, this.#defaults, this.#keyEncoding, decode)
+    const source: WatchSource = {
+      backend,
+      session: this.#session,
+      followWrites,
+      encodeToken: (position) => tokens.encode(position),
+      position: (read) => this.#read([], read, (_, { index, term }) => ({ index, term })),
+      openView: (read, floor) => this.openView(read, floor),
+    }
+    backend.calls.watches++
+    return new Watch<T, K>(source, spec)
   }
 
-  #read<R>(
-    keys: readonly Uint8Array[],
-    spec: ReadSpec,
-    decode: (values: readonly (StoredValue | undefined)[], served: Served) => R,
-  ): Promise<R> {
+  /** One state as `spec` asks for that holds at least `floor`, for as long as its owner keeps it. */
+  async openView(spec: ReadSpec, floor: Position = NOWHERE): Promise<StateView> {
+    const session = this.#session
+    const { calls } = this.#backend
+    calls.views++
+    try {
+      const view = await this.#backend.openView({
+        ...notBelow(floor, demandOf(spec, session)),
+        deadline: this.#backend.now() + spec.timeoutMs,
+        cut: 'newest',
+        signal: spec.signal,
+      })
+      session?.raise(view.served)
+      return view
+    } catch (error) {
+      calls.failed(error)
+      throw error
+    }
+  }
+
+  #read<R>(keys: readonly Uint8Array[], spec: ReadSpec, decode: Decode<R>): Promise<R> {
     return new Promise((resolve, reject) => {
-      const session = this.#session
-      const deadline = this.#backend.now() + spec.timeoutMs
-      const onComplete: PendingRead['complete'] = (values, served) => {
-        session?.raise(served)
-        try {
-          resolve(decode(values, served))
-        } catch (error) {
-          reject(error)
-        }
-      }
-      const read = new Reading(keys, spec, session, deadline, onComplete, reject)
+      const backend = this.#backend
+      backend.calls.reads[spec.level]++
+      const read = new Reading(keys, spec, this.#session, backend, decode, resolve, reject)
       if (spec.signal !== undefined && !read.watch(spec.signal)) return
-      this.#backend.read(read)
+      backend.read(read)
     })
   }
 }
@@ -147,20 +169,23 @@ export class Reader {
 function demandOf(
   { level, maxStalenessMs, onBehind }: ReadSpec,
   session: SessionState | undefined,
-): {
-  level: ReadLevel
-  minIndex: number
-  minTerm: number
-  maxStalenessMs: number
-  onBehind: OnBehind
-} {
+): Demand {
   const position = level === 'session' ? session?.position : undefined
   const { index: minIndex, term: minTerm } = position ?? { index: 0, term: 0 }
   return { level, minIndex, minTerm, maxStalenessMs, onBehind }
 }
 
+/** `demand` of a state that holds `floor` at least; a strong one does by itself. */
+function notBelow<D extends Demand>(floor: Position, demand: D): D {
+  if (demand.level === 'strong' || floor.index <= demand.minIndex) return demand
+  return { ...demand, level: 'session', minIndex: floor.index, minTerm: floor.term }
+}
+
+/** What a read makes of what was found. */
+type Decode<R> = (values: readonly (StoredValue | undefined)[], served: Served) => R
+
 /** A read of the Store's own: completes its promise, and lets a signal abandon it. */
-class Reading implements PendingRead {
+class Reading<R> implements PendingRead {
   readonly keys: readonly Uint8Array[]
   readonly level: ReadLevel
   readonly minIndex: number
@@ -169,17 +194,22 @@ class Reading implements PendingRead {
   readonly onBehind: OnBehind
   readonly deadline: number
   abandoned = false
-  readonly #onComplete: PendingRead['complete']
-  readonly #onFail: (error: unknown) => void
+  readonly #session: SessionState | undefined
+  readonly #backend: Backend
+  readonly #calledAt: number
+  readonly #decode: Decode<R>
+  readonly #resolve: (result: R) => void
+  readonly #reject: (error: unknown) => void
   #unwatch: (() => void) | undefined
 
   constructor(
     keys: readonly Uint8Array[],
     spec: ReadSpec,
     session: SessionState | undefined,
-    deadline: number,
-    onComplete: PendingRead['complete'],
-    onFail: (error: unknown) => void,
+    backend: Backend,
+    decode: Decode<R>,
+    resolve: (result: R) => void,
+    reject: (error: unknown) => void,
   ) {
     const isBound = session !== undefined && spec.level === 'session'
     this.keys = keys
@@ -188,26 +218,38 @@ class Reading implements PendingRead {
     this.minTerm = isBound ? session.position.term : 0
     this.maxStalenessMs = spec.maxStalenessMs
     this.onBehind = spec.onBehind
-    this.deadline = deadline
-    this.#onComplete = onComplete
-    this.#onFail = onFail
+    this.#calledAt = backend.now()
+    this.deadline = this.#calledAt + spec.timeoutMs
+    this.#session = session
+    this.#backend = backend
+    this.#decode = decode
+    this.#resolve = resolve
+    this.#reject = reject
   }
 
   complete(values: readonly (StoredValue | undefined)[], served: Served): void {
     this.#unwatch?.()
-    this.#onComplete(values, served)
+    const backend = this.#backend
+    if (this.level === 'strong') backend.calls.strongRead(this.#calledAt, backend)
+    this.#session?.raise(served)
+    try {
+      this.#resolve(this.#decode(values, served))
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   fail(error: unknown): void {
     this.#unwatch?.()
-    this.#onFail(error)
+    this.#backend.calls.failed(error)
+    this.#reject(error)
   }
 
   /** Abandons the read when `signal` aborts; false when it has aborted already. */
   watch(signal: AbortSignal): boolean {
     const onAbort = () => {
       this.abandoned = true
-      this.#onFail(readAborted(signal))
+      this.fail(readAborted(signal))
     }
     if (signal.aborted) {
       onAbort()
@@ -249,22 +291,6 @@ async function* scanEntries<K extends string | Uint8Array, T>(
 function decodeStored<T>(stored: StoredValue | undefined, spec: ReadSpec): T | undefined {
   if (stored === undefined) return undefined
   return decodeValue(stored.value, spec.valueEncoding) as T
-}
-
-/** The range that bounds mean. @throws {TypeError} */
-export function encodeRange(bounds: KeyBounds): KeyRange {
-  const range: Partial<Record<keyof KeyRange, Uint8Array>> = {}
-  for (const name of RANGE_OPTIONS) {
-    const bound = bounds[name]
-    if (bound !== undefined) range[name] = encodeBound(bound)
-  }
-  if (range.gt !== undefined && range.gte !== undefined) {
-    throw new TypeError('a range has gt or gte, not both')
-  }
-  if (range.lt !== undefined && range.lte !== undefined) {
-    throw new TypeError('a range has lt or lte, not both')
-  }
-  return range
 }
 
 function readAborted(signal: AbortSignal): StoreError {

@@ -4,7 +4,7 @@
 import { Handle } from './handle.js'
 import type { Reader } from './reader.js'
 import type { SessionState } from './session-state.js'
-import { decodeToken, encodeToken } from './token.js'
+import type { Tokens } from './token.js'
 import type { Writer } from './writer.js'
 
 /**
@@ -13,19 +13,19 @@ import type { Writer } from './writer.js'
  * Made by `store.session()`; holds nothing that needs closing.
  */
 export class Session extends Handle {
-  readonly #clusterId: Uint8Array
+  readonly #tokens: Tokens
   readonly #state: SessionState
 
   /** @internal */
-  constructor(reader: Reader, writer: Writer, clusterId: Uint8Array, state: SessionState) {
+  constructor(reader: Reader, writer: Writer, tokens: Tokens, state: SessionState) {
     super(reader, writer)
-    this.#clusterId = clusterId
+    this.#tokens = tokens
     this.#state = state
   }
 
   /** The session's position as a short printable string; pass it to `store.session` on any member. */
   get token(): string {
-    return encodeToken(this.#clusterId, this.#state.position)
+    return this.#tokens.encode(this.#state.position)
   }
 
   /**
@@ -33,6 +33,6 @@ export class Session extends Handle {
    * @throws {StoreError} QUORATE_BAD_TOKEN malformed, or of another cluster.
    */
   observe(token: string): void {
-    this.#state.raise(decodeToken(this.#clusterId, token))
+    this.#state.raise(this.#tokens.decode(token))
   }
 }

@@ -7,13 +7,20 @@
 import { EventEmitter } from 'node:events'
 import type { Env } from '../env/env.js'
 import { nodeEnv } from '../env/node-env.js'
-import type { Backend, BackendEvents, MemberStatus } from '../member/backend.js'
+import type {
+  Backend,
+  BackendEvents,
+  MemberStatus,
+  MembershipChange,
+  Overload,
+} from '../member/backend.js'
 import type { SpaceStatus } from '../member/free-space.js'
 import { Member, type MemberParts } from '../member/member.js'
 import type { Rebuilt } from '../member/open-state.js'
 import type { BackupResult } from '../snapshot/backup.js'
-import type { ReadSpec } from './call-options.js'
 import { Handle } from './handle.js'
+import { StoreLevel } from './level/database.js'
+import { type LevelOptions, resolveLevelOptions } from './level/options.js'
 import {
   type BackupOptions,
   backup,
@@ -25,6 +32,7 @@ import {
   verify,
 } from './maintenance.js'
 import { Members } from './members.js'
+import type { StoreMetrics } from './metrics.js'
 import {
   type OpenOptions,
   resolveMemberOptions,
@@ -34,7 +42,8 @@ import {
 import { Reader } from './reader.js'
 import { Session } from './session.js'
 import { SessionState } from './session-state.js'
-import { decodeToken } from './token.js'
+import { Tokens } from './token.js'
+import { readDefaults, resolveView, type ViewOptions, writeDefaults } from './view.js'
 import { WritePipeline } from './write-pipeline.js'
 import { Writer } from './writer.js'
 
@@ -42,6 +51,10 @@ import { Writer } from './writer.js'
 export interface StoreEvents {
   /** Another leader, or another term, is known; `leader` is undefined while there is none. */
   leader: [change: { readonly leader: string | undefined; readonly term: number }]
+  /** The members, their parts (voter, learner) or their addresses are others now, as far as this member has applied. */
+  membership: [change: MembershipChange]
+  /** Calls are refused with QUORATE_OVERLOADED because a bound is reached; at most once a second for each bound. */
+  overloaded: [overload: Overload]
   /** This member was removed from the cluster: its calls end with QUORATE_REMOVED. Only `close` is left. */
   removed: []
   /**
@@ -68,7 +81,8 @@ const RESTORE_MEMORY = { writeBufferBytes: 16 * 1024 * 1024, cacheBytes: 1024 * 
 /** Makes a Store over an open backend; set by the class, whose constructor is private. */
 let construct: (backend: Backend, settings: StoreSettings, emitter: StoreEmitter) => Store
 
-type StoreEmitter = EventEmitter<StoreEvents>
+/** What the events of a Store are emitted by. */
+export type StoreEmitter = EventEmitter<StoreEvents>
 
 /**
  * An ordered key-value store. Open one with `Store.open`, close it with `close` (or `await using`).
@@ -79,6 +93,7 @@ type StoreEmitter = EventEmitter<StoreEvents>
 export class Store extends Handle {
   readonly #backend: Backend
   readonly #settings: StoreSettings
+  readonly #tokens: Tokens
   readonly #pipeline: WritePipeline
   readonly #emitter: StoreEmitter
   /** The members of the cluster: see who they are, add, remove, hand over leadership. */
@@ -89,8 +104,13 @@ export class Store extends Handle {
   }
 
   private constructor(backend: Backend, settings: StoreSettings, emitter: StoreEmitter) {
-    const pipeline = new WritePipeline(backend, settings)
-    super(readerOf(backend, settings, undefined), writerOf(backend, pipeline, settings, undefined))
+    const tokens = new Tokens(backend.clusterId, settings.tokenKey)
+    const pipeline = new WritePipeline(backend, settings, tokens)
+    super(
+      readerOf(backend, settings, undefined, tokens),
+      writerOf(backend, pipeline, settings, undefined),
+    )
+    this.#tokens = tokens
     this.#backend = backend
     this.#settings = settings
     this.#pipeline = pipeline
@@ -122,20 +142,52 @@ export class Store extends Handle {
 
   /**
    * Begins a session, or with `token` continues one that began elsewhere. Costs nothing.
-   * @throws {StoreError} QUORATE_BAD_TOKEN malformed, or of another cluster.
+   * @throws {StoreError} QUORATE_BAD_TOKEN malformed, of another cluster, or not sealed by the `tokenKey`.
    */
   session(token?: string): Session {
-    const { clusterId } = this.#backend
     const position =
-      token === undefined ? { index: 0, term: 0 } : decodeToken(clusterId, requireToken(token))
+      token === undefined ? { index: 0, term: 0 } : this.#tokens.decode(requireToken(token))
     const state = new SessionState(position)
     const settings: StoreSettings = { ...this.#settings, consistency: 'session' }
     return new Session(
-      readerOf(this.#backend, settings, state),
+      readerOf(this.#backend, settings, state, this.#tokens),
       writerOf(this.#backend, this.#pipeline, settings, state),
-      clusterId,
+      this.#tokens,
       state,
     )
+  }
+
+  /**
+   * The same store with other defaults: reads and writes through it need no options of their own. Costs nothing,
+   * holds nothing that needs closing.
+   * @throws {TypeError | RangeError} an option is unknown or of a wrong value
+   */
+  view(options: ViewOptions): Handle {
+    const { reads, writes } = resolveView(options, this.#settings)
+    const { keyEncoding, maxValueBytes } = this.#settings
+    return new Handle(
+      new Reader(this.#backend, reads, options.keyEncoding ?? keyEncoding, undefined, this.#tokens),
+      new Writer(this.#backend, this.#pipeline, writes, maxValueBytes, undefined),
+    )
+  }
+
+  /**
+   * The Store as an AbstractLevel: what is made for the Level ecosystem runs on it (sublevels, hooks, encodings,
+   * iterators, snapshots). Costs nothing; several may live side by side, each with its own `prefix`.
+   *
+   * Its keys and values are text unless `keyEncoding` and `valueEncoding` say otherwise: read what it wrote with
+   * `valueEncoding: 'utf8'` elsewhere. It is a session of its own: reads see what it wrote before. Errors have
+   * abstract-level's codes where that has one, and are StoreErrors as those of `get` and `put` otherwise.
+   * @throws {TypeError | RangeError} an option is unknown or of a wrong value
+   */
+  level<K = string, V = string>(options: LevelOptions<K, V> = {}): StoreLevel<K, V> {
+    const settings = resolveLevelOptions(options, this.#settings.timeoutMs)
+    const { timeoutMs } = settings
+    const session = new SessionState({ index: 0, term: 0 })
+    const writes = { ...writeDefaults(this.#settings), valueEncoding: 'binary', timeoutMs } as const
+    const { maxValueBytes } = this.#settings
+    const sink = new Writer(this.#backend, this.#pipeline, writes, maxValueBytes, session)
+    return new StoreLevel({ backend: this.#backend, tokens: this.#tokens, sink, session }, settings)
   }
 
   /** Calls `listener` at each such event (see StoreEvents). Its errors are the process's, as with any EventEmitter. */
@@ -207,6 +259,19 @@ export class Store extends Handle {
   }
 
   /**
+   * Counts and latencies since the Store was opened, as plain data; `prometheusText` makes text of it. Costs some
+   * 50 microseconds: ask every few seconds, not at every call.
+   */
+  metrics(): StoreMetrics {
+    const { calls } = this.#backend
+    return {
+      calls: calls.report(),
+      pendingWriteBytes: this.#pipeline.pendingBytes,
+      member: this.#backend.metrics(),
+    }
+  }
+
+  /**
    * Ends all calls under way (QUORATE_NOT_OPEN; writes that were sent have the outcome `unknown`), hands over
    * leadership within one election timeout, takes a checkpoint and releases the folder. Closing twice is the same
    * as once.
@@ -229,6 +294,11 @@ export function openStore(
   return openOver(env, options, resolveSettings(options), watch)
 }
 
+/** A Store over an open backend, which is the Store's from then on. */
+export function storeOver(backend: Backend, settings: StoreSettings, emitter: StoreEmitter): Store {
+  return construct(backend, settings, emitter)
+}
+
 /** What is called at an event. */
 export type Listener<Name extends keyof StoreEvents> = (...args: StoreEvents[Name]) => void
 
@@ -244,6 +314,7 @@ async function openOver(
   const pending: Rebuilt[] = []
   const events: BackendEvents = {
     leader: (leader, term) => emitter.emit('leader', { leader, term }),
+    membership: (change) => emitter.emit('membership', change),
     removed: () => {
       isRemoved = true
       emitter.emit('removed')
@@ -255,6 +326,7 @@ async function openOver(
     diverged: (after, at) => emitter.emit('diverged', { after, at }),
     repaired: (key, from) => emitter.emit('repaired', { key, from }),
     space: (status) => emitter.emit('space', status),
+    overloaded: (overload) => emitter.emit('overloaded', overload),
     fatal: (error) => emitter.emit('fatal', error),
   }
   const member = await Member.open(env, resolveMemberOptions(options), events, watch)
@@ -269,17 +341,9 @@ function readerOf(
   backend: Backend,
   settings: StoreSettings,
   session: SessionState | undefined,
+  tokens: Tokens,
 ): Reader {
-  const { consistency: level, valueEncoding, keyEncoding, timeoutMs } = settings
-  const defaults: ReadSpec = {
-    level,
-    maxStalenessMs: Number.POSITIVE_INFINITY,
-    onBehind: 'wait',
-    valueEncoding,
-    timeoutMs,
-    signal: undefined,
-  }
-  return new Reader(backend, defaults, keyEncoding, session)
+  return new Reader(backend, readDefaults(settings), settings.keyEncoding, session, tokens)
 }
 
 function writerOf(
@@ -288,9 +352,7 @@ function writerOf(
   settings: StoreSettings,
   session: SessionState | undefined,
 ): Writer {
-  const { valueEncoding, timeoutMs, maxValueBytes } = settings
-  const defaults = { valueEncoding, timeoutMs, signal: undefined }
-  return new Writer(backend, pipeline, defaults, maxValueBytes, session)
+  return new Writer(backend, pipeline, writeDefaults(settings), settings.maxValueBytes, session)
 }
 
 function requireToken(token: unknown): string {

@@ -35,6 +35,8 @@ import { WriteFollower } from './write-follower.js'
 const WINDOW_REQUESTS = 64
 /** The oldest request is sent again when nobody answered for so long and the leader is still the same. */
 const RESEND_AFTER_MS = 3000
+/** When it may be worth trying again where too much waits: a few replication rounds. */
+const OVERLOADED_RETRY_MS = 50
 /** Room of a new request when nothing is known about its size. */
 const CAPACITY_MIN = 512
 
@@ -215,10 +217,11 @@ export class WritePipeline {
     const { refusal } = this.#link
     if (refusal !== undefined) return refusal
     if (this.#pendingBytes + bytes <= this.#limits.maxPendingBytes) return undefined
+    this.#backend.overloaded?.({ what: 'writes', retryAfterMs: OVERLOADED_RETRY_MS })
     return new StoreError(
       'QUORATE_OVERLOADED',
       `${this.#pendingBytes} bytes of writes are waiting already`,
-      { retryable: true },
+      { retryable: true, retryAfterMs: OVERLOADED_RETRY_MS },
     )
   }
 

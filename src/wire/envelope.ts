@@ -6,7 +6,7 @@
  * through once before the library sees them, so that nesting, lengths and types are known to be harmless.
  *
  *   call    [id, method, params]
- *   answer  [id, ok] | [id, null, { code, message, outcome, retryable }]
+ *   answer  [id, ok] | [id, null, { code, message, outcome, retryable, retryAfterMs?, oldest? }]
  */
 import { Packr } from 'msgpackr'
 import { type Outcome, StoreError, type StoreErrorCode } from '../base/errors.js'
@@ -38,6 +38,9 @@ export interface CallError {
   readonly outcome?: Outcome
   /** `false` where it is not said. */
   readonly retryable?: boolean
+  readonly retryAfterMs?: number | undefined
+  /** With QUORATE_COMPACTED: where a watch can go on from. */
+  readonly oldest?: number
 }
 
 /** What became of a call. */
@@ -67,8 +70,16 @@ export function decodeAnswer(body: Buffer): { id: number; result: CallResult } {
 }
 
 /** An operating error as plain data. */
-export function callErrorOf({ code, message, outcome, retryable }: StoreError): CallError {
-  return { code, message, outcome, retryable }
+export function callErrorOf(error: StoreError): CallError {
+  const { code, message, outcome, retryable, retryAfterMs, oldest } = error
+  return {
+    code,
+    message,
+    outcome,
+    retryable,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(oldest !== undefined && { oldest }),
+  }
 }
 
 /** An error as the other side gave it; a code of a newer version is kept, whatever it means. */
@@ -76,6 +87,8 @@ export function storeErrorOf(error: CallError): StoreError {
   return new StoreError(error.code as StoreErrorCode, error.message, {
     outcome: error.outcome ?? 'unknown',
     retryable: error.retryable ?? false,
+    retryAfterMs: error.retryAfterMs,
+    ...(error.oldest !== undefined && { oldest: error.oldest }),
   })
 }
 
@@ -83,9 +96,11 @@ function isId(value: unknown): value is number {
   return Number.isSafeInteger(value)
 }
 
+type Fields = Readonly<Partial<Record<string, unknown>>>
+
 function asCallError(value: unknown): CallError {
   if (typeof value !== 'object' || value === null) throw new DecodeError('malformed error')
-  const { code, message, outcome, retryable } = value as Partial<Record<string, unknown>>
+  const { code, message, outcome, retryable, retryAfterMs, oldest } = value as Fields
   if (typeof code !== 'string' || typeof message !== 'string') {
     throw new DecodeError('malformed error')
   }
@@ -94,6 +109,8 @@ function asCallError(value: unknown): CallError {
     message,
     outcome: outcome === 'none' || outcome === 'committed' ? outcome : 'unknown',
     retryable: retryable === true,
+    ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0 && { retryAfterMs }),
+    ...(isId(oldest) && oldest >= 0 && { oldest }),
   }
 }
 

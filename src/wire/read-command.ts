@@ -78,13 +78,7 @@ function visitOperation(
   end: number,
   visitor: CommandVisitor,
 ): number {
-  if (kind === DEL) {
-    const keyStart = at + DEL_HEADER_BYTES
-    const keyEnd = keyStart + u32At(data, at + 1, end)
-    if (keyEnd > end) throw new DecodeError('del cut short')
-    visitor.del(data.subarray(keyStart, keyEnd))
-    return keyEnd
-  }
+  if (kind === DEL) return visitDel(data, at, end, visitor)
   if (kind !== PUT && kind !== PUT_TTL) throw new DecodeError(`unknown command kind ${kind}`)
   const checksum = u32At(data, at + 1, end)
   const keyStart = at + PUT_HEADER_BYTES + (kind === PUT ? 0 : EXPIRY_BYTES)
@@ -94,6 +88,14 @@ function visitOperation(
   const ttlMs = kind === PUT ? 0 : ttlAt(data, at + PUT_HEADER_BYTES)
   visitor.put(data.subarray(keyStart, keyEnd), data.subarray(keyEnd, valueEnd), checksum, ttlMs)
   return valueEnd
+}
+
+function visitDel(data: Buffer, at: number, end: number, visitor: CommandVisitor): number {
+  const keyStart = at + DEL_HEADER_BYTES
+  const keyEnd = keyStart + u32At(data, at + 1, end)
+  if (keyEnd > end) throw new DecodeError('del cut short')
+  visitor.del(data.subarray(keyStart, keyEnd))
+  return keyEnd
 }
 
 function ttlAt(data: Buffer, at: number): number {

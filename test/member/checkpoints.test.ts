@@ -82,7 +82,7 @@ test('a checkpoint that a full disk let fail shortens no log, and the member goe
     await cluster.world.advance(2000)
     const { firstIndex, checkpointIndex } = store.status()
     cluster.host('b').databases.failNextFlush()
-    await cluster.run(store.put('one', 'more'))
+    await cluster.run(store.put('one', 'more', { ack: 'applied' }))
     await assert.rejects(cluster.run(store.checkpoint()), {
       code: 'QUORATE_NO_SPACE',
       retryable: true,

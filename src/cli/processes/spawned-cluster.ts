@@ -76,6 +76,11 @@ export class SpawnedCluster<O extends Operations = StoreOperations> {
     return [...this.#members.keys()]
   }
 
+  /** Where the members are reached: the addresses of their proxies. */
+  get addresses(): readonly string[] {
+    return Object.values(this.#addresses)
+  }
+
   /** Whether the member has a process, paused or not. */
   isAlive(member: string): boolean {
     return this.#memberOf(member).child?.isAlive === true

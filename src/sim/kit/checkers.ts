@@ -9,6 +9,7 @@ import { checkSessions } from '../checkers/sessions.js'
 import { checkStaleness } from '../checkers/staleness.js'
 import type { StoreOperation } from '../checkers/store-model.js'
 import { partitionByBatch, partitionByKey, storeModel } from '../checkers/store-model.js'
+import { checkWatches } from '../checkers/watches.js'
 import { checkWhiteBox } from '../checkers/white-box.js'
 import type { History } from '../history.js'
 
@@ -33,6 +34,8 @@ export const checkers: {
   readonly whiteBox: typeof checkWhiteBox
   readonly applied: typeof checkApplied
   readonly convergence: typeof checkConvergence
+  /** Takes what watches gave instead of a history. */
+  readonly watches: typeof checkWatches
 } = {
   linearizable,
   search: checkLinearizability,
@@ -43,4 +46,5 @@ export const checkers: {
   whiteBox: checkWhiteBox,
   applied: checkApplied,
   convergence: checkConvergence,
+  watches: checkWatches,
 }

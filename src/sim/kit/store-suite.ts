@@ -10,7 +10,16 @@ import { registerCases, type SuiteCase, type SuiteOptions } from './suite.js'
 /** The part of a Store that the suite uses. */
 export type TestedStore = Pick<
   Store,
-  'put' | 'del' | 'batch' | 'get' | 'getWithMeta' | 'getMany' | 'scan' | 'session' | 'close'
+  | 'put'
+  | 'del'
+  | 'batch'
+  | 'get'
+  | 'getWithMeta'
+  | 'getMany'
+  | 'scan'
+  | 'watch'
+  | 'session'
+  | 'close'
 >
 
 /** A store under test. */
@@ -156,6 +165,37 @@ const CASES: readonly SuiteCase<Bench>[] = [
       assert.equal(await run(session.get('k')), 1)
       const other: Session = store.session(session.token)
       assert.equal(await run(other.get('k')), 1)
+    },
+  ],
+  [
+    'a watch gives the state and every change after it, and can be gone on with from where it was',
+    async ({ store, run }) => {
+      await run(store.put('a', 1))
+      const watch = store.watch({ initial: true })
+      const { value: state } = await run(watch.next())
+      assert.ok(state?.type === 'state' && state.isLast)
+      assert.deepEqual(state.entries, [['a', 1]])
+      const { index } = await run(
+        store.batch([
+          { type: 'put', key: 'b', value: 2 },
+          { type: 'del', key: 'a' },
+        ]),
+      )
+      await run(store.put('c', 3))
+      const again = store.watch({ from: state.token! })
+      for (const each of [watch, again]) {
+        const { value: event } = await run(each.next())
+        assert.ok(event?.type === 'changes')
+        assert.equal(event.index, index)
+        assert.deepEqual(event.changes, [
+          { type: 'put', key: 'b', value: 2 },
+          { type: 'del', key: 'a' },
+        ])
+        const { value: last } = await run(each.next())
+        assert.ok(last?.type === 'changes')
+        assert.deepEqual(last.changes, [{ type: 'put', key: 'c', value: 3 }])
+        await run(each.return())
+      }
     },
   ],
   [

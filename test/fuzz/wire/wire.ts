@@ -9,6 +9,7 @@ import { bytes } from '../../../src/cli/terminal.js'
 import { NodeNetwork } from '../../../src/env/node-network.js'
 import { NodeRandom } from '../../../src/env/node-random.js'
 import { NodeTime } from '../../../src/env/node-time.js'
+import type { OpenOptions } from '../../../src/index.js'
 import { ClientConnection } from '../../../src/transport/client.js'
 import { Draws } from '../draws.js'
 import { attackAt } from './attacks.js'
@@ -64,6 +65,12 @@ const STARTS = 3
 const MIB = 1_048_576
 /** Between the medians of the first and the second half of a run. */
 const GROWTH_MAX: Readonly<Memory> = { rss: 32 * MIB, heapUsed: 4 * MIB, external: 16 * MIB }
+/** What is kept in memory on purpose is full after the warm-up. */
+const STORE: Omit<OpenOptions, 'dir'> = {
+  timing: { tickMs: 20, heartbeatMs: 60, electionMs: 300 },
+  limits: { entryCacheBytes: MIB, watchHistoryBytes: MIB },
+  storage: { writeBufferBytes: MIB, cacheBytes: MIB, segmentBytes: 4 * MIB, keepLogBytes: 0 },
+}
 const SCRIPT = join(import.meta.dirname, 'target-process.js')
 const LEARNER = 'b'
 const LEARNER_NODE = 2
@@ -104,9 +111,8 @@ class WireFuzz {
     for (let start = 1; start <= STARTS; start++) {
       await this.#child?.close()
       this.#child = new MemberChild<TargetOperations>(SCRIPT)
-      const timing = { tickMs: 20, heartbeatMs: 60, electionMs: 300 }
       const listen = `127.0.0.1:${port}`
-      await this.#child.open({ dir, id: 'a', listen, timing, ...(secret && { secret }) })
+      await this.#child.open({ ...STORE, dir, id: 'a', listen, ...(secret && { secret }) })
       await until(OPEN_MS, 'no leader', async () => (await this.#status()).role === 'leader')
     }
     await this.#hostile.listen(learnerPort)

@@ -1,5 +1,5 @@
 /**
- * The clients of the level torture: at every member some that write, some that read at strong, some that read what
+ * The clients of the level torture: at every member, and through `connect` at all of them, some that write, some that read at strong, some that read what
  * the member has, and sessions that wander between members with their tokens. All of them live in this process: one
  * clock, one order of events, one history.
  *
@@ -11,7 +11,7 @@ import { pause } from '../../../src/cli/processes/process-cluster.js'
 import { type OnBehind, StoreError, type StoreErrorCode } from '../../../src/index.js'
 import type { Operation, Read, ReadLevel, Write, WriteAck } from '../../../src/sim/history.js'
 import type { RecordedCall, Recorder } from '../../../src/sim/recorder.js'
-import type { LevelCluster } from './faults.js'
+import type { LevelAnswer, LevelRequest } from './operations.js'
 import type { Tally } from './tally.js'
 
 /** What a client does. */
@@ -28,7 +28,10 @@ const FAILED_PAUSE_MS = 20
 const SESSION_BURST_MAX = 3
 /** Tokens of other sessions that one may begin with. */
 const TOKENS_KEPT = 32
-const ACKS: readonly WriteAck[] = ['quorum']
+const ACKS: readonly WriteAck[] = [
+  ...(['quorum', 'quorum', 'quorum', 'leader', 'applied', 'applied', 'all'] as const),
+  { members: 2 },
+]
 const ON_BEHIND: readonly OnBehind[] = ['wait', 'wait', 'forward', 'fail']
 const BOUNDS_MS = [30, 150, 600]
 /** Of the reads that may have a bound, one in so many has. */
@@ -45,12 +48,21 @@ const EXPECTED: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
   'QUORATE_STOPPED',
   'QUORATE_BEHIND_TOKEN',
   'QUORATE_TOO_STALE',
+  'QUORATE_ACK_TIMEOUT',
+  'QUORATE_NETWORK',
 ])
 
-/** A session at one member; somewhere else it goes on under another name. */
+/** Where clients call: a member, or a Store that is connected to all of them. */
+export interface Venue {
+  /** Undefined: whichever member serves. */
+  readonly member: string | undefined
+  call(request: LevelRequest): Promise<LevelAnswer>
+}
+
+/** A session at one venue; somewhere else it goes on under another name. */
 interface Stay {
   readonly name: string
-  readonly member: string
+  readonly venue: Venue
   /** What it had seen when it came here. */
   readonly from: readonly string[]
   /** Where it stands, as of its last answer. */
@@ -59,7 +71,7 @@ interface Stay {
 
 /** The clients of one cluster; see the file's comment. */
 export class LevelClients {
-  readonly #cluster: LevelCluster
+  readonly #venues: readonly Venue[]
   readonly #recorder: Recorder
   readonly #tally: Tally
   readonly #seed: number
@@ -70,8 +82,8 @@ export class LevelClients {
   #calls = 0
   #isOver = false
 
-  constructor(cluster: LevelCluster, recorder: Recorder, tally: Tally, seed: number) {
-    this.#cluster = cluster
+  constructor(venues: readonly Venue[], recorder: Recorder, tally: Tally, seed: number) {
+    this.#venues = venues
     this.#recorder = recorder
     this.#tally = tally
     this.#seed = seed
@@ -80,8 +92,8 @@ export class LevelClients {
   /** Calls until `stop`, and then until everything has been answered. */
   async run(): Promise<void> {
     this.#isOver = false
-    const residents = this.#cluster.members.flatMap((member) =>
-      TRADES.map((trade) => this.#reside(member, trade)),
+    const residents = this.#venues.flatMap((venue) =>
+      TRADES.map((trade) => this.#reside(venue, trade)),
     )
     const wanderers = Array.from({ length: SESSIONS }, () => this.#wander())
     await Promise.all([...residents, ...wanderers])
@@ -91,22 +103,22 @@ export class LevelClients {
     this.#isOver = true
   }
 
-  async #reside(member: string, trade: Trade): Promise<void> {
+  async #reside(venue: Venue, trade: Trade): Promise<void> {
     while (!this.#isOver) {
       const operation = trade === 'writer' ? this.#write() : this.#read(this.#levelFor(trade))
-      const isAnswered = await this.#call(member, operation, undefined)
+      const isAnswered = await this.#call(venue, operation, undefined)
       await pause(isAnswered ? this.#below(PAUSE_MS_MAX) : FAILED_PAUSE_MS)
     }
   }
 
-  /** One session: some calls at a member, several of them at once, and then on to another one. */
+  /** One session: some calls at a venue, several of them at once, and then on to another one. */
   async #wander(): Promise<void> {
     let stay = this.#enter(undefined)
     while (!this.#isOver) {
       if (this.#below(WANDER_ONE_IN) === 0) stay = this.#enter(stay)
       const burst = Array.from({ length: 1 + this.#below(SESSION_BURST_MAX) }, () => {
         const operation = this.#below(2) === 0 ? this.#write() : this.#get(this.#sessionLevel())
-        return this.#call(stay.member, operation, stay)
+        return this.#call(stay.venue, operation, stay)
       })
       const answered = await Promise.all(burst)
       if (answered.every((isAnswered) => isAnswered)) await pause(this.#below(PAUSE_MS_MAX))
@@ -117,10 +129,9 @@ export class LevelClients {
     }
   }
 
-  /** Begins a stay at some member, which has seen what the one before has seen, and now and then another one too. */
+  /** Begins a stay at some venue, which has seen what the one before has seen, and now and then another one too. */
   #enter(before: Stay | undefined): Stay {
-    const { members } = this.#cluster
-    const member = members[this.#below(members.length)]!
+    const venue = this.#venues[this.#below(this.#venues.length)]!
     const name = `s${++this.#stays}`
     if (before?.token !== undefined) {
       this.#recorder.token('export', before.name, before.token)
@@ -132,23 +143,24 @@ export class LevelClients {
       from.push(this.#tokens[this.#below(this.#tokens.length)]!)
     }
     for (const token of from) this.#recorder.token('import', name, token)
-    return { name, member, from, token: before?.token }
+    return { name, venue, from, token: before?.token }
   }
 
   /** True when it was answered well. */
-  async #call(member: string, operation: Operation, stay: Stay | undefined): Promise<boolean> {
+  async #call(venue: Venue, operation: Operation, stay: Stay | undefined): Promise<boolean> {
     const timeoutMs = TIMEOUTS_MS[this.#below(TIMEOUTS_MS.length)]!
     const session = stay && { name: stay.name, tokens: stay.from }
-    const caller = { node: member, ...(session && { session: session.name }) }
+    const node = venue.member === undefined ? {} : { node: venue.member }
+    const caller = { ...node, ...(session && { session: session.name }) }
     const recorded = this.#recorder.invoke(operation, caller)
     try {
-      const answer = await this.#cluster.call(member, 'call', {
+      const answer = await venue.call({
         operation,
         onBehind: ON_BEHIND[this.#below(ON_BEHIND.length)]!,
         timeoutMs,
         ...(session && { session }),
       })
-      recorded.ok({ node: member, ...answer.result })
+      recorded.ok({ ...node, ...answer.result })
       if (stay !== undefined) stay.token = answer.token
       this.#tally.answered(operation, answer.role)
       return true

@@ -5,12 +5,12 @@
 import { unreachable } from '../../../src/base/assert.js'
 import type { Operations } from '../../../src/cli/processes/operations.js'
 import type {
+  AppendedWrite,
   MemberStatus,
   OnBehind,
   ReadOptions,
   Session,
   Store,
-  WriteOptions,
   WriteResult,
 } from '../../../src/index.js'
 import type { Operation, Read, Result, Write } from '../../../src/sim/history.js'
@@ -30,8 +30,8 @@ export interface SessionRequest {
   readonly tokens: readonly string[]
 }
 
-/** What a member is when it serves. */
-export type ServingRole = 'leader' | 'follower'
+/** What a member is when it serves; `any` when a client of all members asked. */
+export type ServingRole = 'leader' | 'follower' | 'any'
 
 /** What came of a call. */
 export interface LevelAnswer {
@@ -54,43 +54,55 @@ export interface LevelOperations extends Operations {
   dump(store: Store, request: undefined): Promise<Dump>
 }
 
-/** One member's side. */
-export function levelOperations(): LevelOperations {
-  const sessions = new Map<string, Session>()
-  let leader: string | undefined
-  let self: string | undefined
-  const roleOf = (store: Store): ServingRole => {
-    if (self === undefined) {
-      const status = store.status()
-      self = status.id
-      leader = status.leader
-      store.on('leader', (change) => {
-        leader = change.leader
-      })
-    }
-    return leader === self ? 'leader' : 'follower'
+/** Makes calls on one Store, and keeps the sessions that live there. */
+export class LevelCalls {
+  readonly #sessions = new Map<string, Session>()
+
+  async call(
+    store: Store,
+    { operation, onBehind, timeoutMs, session }: LevelRequest,
+  ): Promise<Omit<LevelAnswer, 'role'>> {
+    const known = session === undefined ? undefined : this.#sessionOf(store, session)
+    const target = known ?? store
+    const result =
+      'level' in operation
+        ? await read(target, operation, { onBehind, timeoutMs })
+        : await write(target, operation, { timeoutMs })
+    return { result, token: known?.token }
   }
-  const sessionOf = (store: Store, { name, tokens }: SessionRequest): Session => {
-    const known = sessions.get(name)
+
+  #sessionOf(store: Store, { name, tokens }: SessionRequest): Session {
+    const known = this.#sessions.get(name)
     if (known !== undefined) return known
     const [first, ...others] = tokens
     const session = store.session(first)
     for (const token of others) session.observe(token)
-    sessions.set(name, session)
+    this.#sessions.set(name, session)
     return session
   }
+}
+
+/** One member's side. */
+export function levelOperations(): LevelOperations {
+  const calls = new LevelCalls()
+  let leader: string | undefined
+  let self: string | undefined
+  const watchLeader = (store: Store): void => {
+    const status = store.status()
+    self = status.id
+    leader = status.leader
+    store.on('leader', (change) => {
+      leader = change.leader
+    })
+  }
   return {
-    call: async (store, { operation, onBehind, timeoutMs, session }) => {
-      const known = session === undefined ? undefined : sessionOf(store, session)
-      const target = known ?? store
-      const result =
-        'level' in operation
-          ? await read(target, operation, { onBehind, timeoutMs })
-          : await write(target, operation, { timeoutMs })
-      const role = roleOf(store)
+    call: async (store, request) => {
+      if (self === undefined) watchLeader(store)
+      const answer = await calls.call(store, request)
       // What another member served was forwarded, and so to the leader.
-      const isForwarded = result.node !== undefined && result.node !== self
-      return { result, role: isForwarded ? 'leader' : role, token: known?.token }
+      const servedBy = answer.result.node ?? self
+      const role = servedBy !== self || leader === self ? 'leader' : 'follower'
+      return { ...answer, role }
     },
     status: async (store) => store.status(),
     dump: async (store) => {
@@ -140,7 +152,7 @@ async function write(
   write: Write,
   { timeoutMs }: Pick<LevelRequest, 'timeoutMs'>,
 ): Promise<Result> {
-  const options: WriteOptions = { timeoutMs }
+  const options = { timeoutMs, ack: write.ack }
   switch (write.f) {
     case 'put':
       return resultOf('put', await target.put(write.key, write.value, options))
@@ -153,6 +165,6 @@ async function write(
   }
 }
 
-function resultOf(f: Write['f'], { index, term }: WriteResult): Result {
+function resultOf(f: Write['f'], { index, term }: WriteResult | AppendedWrite): Result {
   return { f, index, term }
 }

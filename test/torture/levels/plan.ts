@@ -31,10 +31,13 @@ export interface LevelFault {
   readonly forMs: number
 }
 
-const FAULTS_MAX = 4
+/** Beside a cut and a process that is struck. */
+const OTHERS_MAX = 2
 /** Weak reads are stale where the log does not arrive: every round has one of these. */
 const CUTS: readonly LevelFaultKind[] = ['isolate', 'isolate', 'deafen', 'silence']
-const KINDS: readonly LevelFaultKind[] = ['kill', 'kill', 'stop', 'stop', 'break', 'slow', ...CUTS]
+/** And one of these. */
+const STRIKES: readonly LevelFaultKind[] = ['kill', 'kill', 'stop']
+const ALL: readonly LevelFaultKind[] = [...STRIKES, 'break', 'slow', ...CUTS]
 const FOR_MS_MIN = 100
 const FOR_MS_MAX = 1_500
 
@@ -47,8 +50,9 @@ export function planLevels(
 ): readonly LevelFault[] {
   const draw = (bound: number, what: string, i: number): number =>
     keyedBelow(seed, bound, 'levels', round, what, i)
-  const faults = Array.from({ length: 1 + draw(FAULTS_MAX, 'faults', 0) }, (_, i): LevelFault => {
-    const kinds = i === 0 ? CUTS : KINDS
+  const length = 2 + draw(OTHERS_MAX + 1, 'faults', 0)
+  const faults = Array.from({ length }, (_, i): LevelFault => {
+    const kinds = [CUTS, STRIKES][i] ?? ALL
     return {
       kind: kinds[draw(kinds.length, 'kind', i)]!,
       victim: draw(2, 'leader', i) === 0 ? 'leader' : draw(members, 'victim', i),

@@ -15,12 +15,13 @@ import { type HistoryEvent, pairCalls } from '../../../src/sim/history.js'
 import { formatHistory } from '../../../src/sim/history-text.js'
 import { Recorder } from '../../../src/sim/recorder.js'
 import { SpawnedCluster } from '../../../src/testing.js'
-import { LevelClients } from './clients.js'
+import { LevelClients, type Venue } from './clients.js'
 import { readCommitted } from './committed.js'
 import { type LevelCluster, LevelFaults } from './faults.js'
 import { type Judgement, judge } from './judge.js'
 import type { Dump, LevelOperations } from './operations.js'
 import { describeLevelFault, planLevels } from './plan.js'
+import { Remotes } from './remotes.js'
 import { Tally } from './tally.js'
 
 /** What to run. */
@@ -146,7 +147,9 @@ async function runRounds(
 ): Promise<void> {
   const faults = new LevelFaults(cluster, recorder)
   await until(LEADER_WITHIN_MS, 'no leader', async () => (await faults.leader()) !== undefined)
-  const clients = new LevelClients(cluster, recorder, tally, keyedU32(seed, first))
+  await using remotes = await Remotes.connect(cluster.addresses)
+  const venues = [...cluster.members.map((member) => venueAt(cluster, member)), ...remotes.venues]
+  const clients = new LevelClients(venues, recorder, tally, keyedU32(seed, first))
   for (let round = first; round <= last; round++) {
     const plan = planLevels(seed, round, MEMBERS.length, roundMs)
     if (isVerbose) say(`  ${plan.map(describeLevelFault).join('; ')}`)
@@ -164,6 +167,10 @@ async function writeHistory(
   const file = join(root, `${basename(dir)}.jsonl`)
   await writeFile(file, formatHistory(events))
   return file
+}
+
+function venueAt(cluster: LevelCluster, member: string): Venue {
+  return { member, call: (request) => cluster.call(member, 'call', request) }
 }
 
 async function runRound(

@@ -6,6 +6,7 @@ import type { ServingRole } from './operations.js'
 interface Row {
   leader: number
   follower: number
+  any: number
   failed: number
 }
 
@@ -40,6 +41,7 @@ export class Tally {
     return [...this.#rows].flatMap(([name, row]) => [
       ...(row.leader === 0 ? [`${name} at a leader`] : []),
       ...(row.follower === 0 ? [`${name} at a follower`] : []),
+      ...(row.any === 0 ? [`${name} through connect`] : []),
     ])
   }
 
@@ -47,12 +49,15 @@ export class Tally {
   describe(): string {
     const rows = [...this.#rows]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, { leader, follower, failed }]) => [
+      .map(([name, { leader, follower, any, failed }]) => [
         name,
-        ...[leader, follower, failed].map(count),
+        ...[leader, follower, any, failed].map(count),
       ])
     return [
-      table(['operation', 'at a leader', 'at a follower', 'failed or unknown'], rows),
+      table(
+        ['operation', 'at a leader', 'at a follower', 'through connect', 'failed or unknown'],
+        rows,
+      ),
       `failures: ${words(this.#codes)}`,
       `faults: ${words(this.#faults)}`,
     ].join('\n')
@@ -63,7 +68,7 @@ export class Tally {
     this.#total++
     let row = this.#rows.get(name)
     if (row === undefined) {
-      row = { leader: 0, follower: 0, failed: 0 }
+      row = { leader: 0, follower: 0, any: 0, failed: 0 }
       this.#rows.set(name, row)
     }
     return row
