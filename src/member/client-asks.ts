@@ -120,8 +120,8 @@ export class ClientAsks {
       this.#overloaded(id, `${VIEWS_MAX} views`)
       return
     }
-    this.#opening++
     this.#wait(id, (signal) => {
+      this.#opening++
       const { remainingMs, ...wanted } = demand
       const deadline = this.#backend.now() + remainingMs
       const opening = this.#backend.openView({ ...wanted, deadline, cut, signal })

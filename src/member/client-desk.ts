@@ -25,7 +25,7 @@ import { ClientOutput } from './client-output.js'
 
 const WAITING_MAX = 16_384
 const INPUT_BYTES = 16_777_216
-const SLOW_MS = 10_000
+const SLOW_MS = 5_000
 const LINKS_MAX = 8
 const RETRY_MS = 100
 
@@ -83,7 +83,7 @@ export class ClientDesk implements ClientHandlers {
   }
 
   tick(now: number): void {
-    if (!this.#output.isHeld) this.#takenAt = now
+    if (!this.#output.isHeld && this.#port.queuedBytes === 0) this.#takenAt = now
     else if (now - this.#takenAt >= SLOW_MS) this.#port.close('slow', 'takes no answers')
     this.#serve()
   }
@@ -176,6 +176,9 @@ export class ClientDesk implements ClientHandlers {
     for (const { id, ask } of asks) {
       if (this.#waiting.length >= WAITING_MAX && ask.type !== 'end') {
         this.#output.reply(id, { type: 'error', error: overloaded() })
+      } else if (ask.type === 'view') {
+        // At once: it may have to be registered before the next request is proposed.
+        this.#asks.ask(id, ask)
       } else this.#take({ id, ask, bytes })
     }
   }

@@ -9,7 +9,10 @@ import { readSmallFile, writeSmallFile } from './small-file.js'
 const FILE = 'loyal'
 const MS_MAX = 3_600_000
 
-/** Waits if it has to, and remembers `promisedMs`; 0: nothing is promised any more. Before it takes part in anything. */
+/**
+ * Waits if it has to, and remembers `promisedMs`; 0: nothing is promised any more. To be called before the member takes
+ * part in anything.
+ */
 export async function renewPromise(
   disk: Disk,
   time: Time,

@@ -41,6 +41,8 @@ export class ReadDesk {
 
   /** Serves a call. @param onBehind what it does where the state is not new enough; undefined: as it says */
   take(call: ReadCall, onBehind?: OnBehind): void {
+    // Its asker has given up: it is dropped before it costs anything.
+    if (call.remainingMs <= 0) return
     const deadline = this.#ports.time.now() + call.remainingMs
     const read = new DeskRead(call, onBehind ?? call.onBehind, deadline, (answer) => {
       this.#open.delete(read)

@@ -12,11 +12,9 @@
  * A folder without a manifest is no backup: it is what an attempt left that was ended, and the next attempt goes on
  * with it. Two attempts at a time must not share a folder.
  */
-import { asBuffer } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
-import { DATA_PREFIX } from '../machine/key-space.js'
-import { readStoredValue } from '../machine/stored-value.js'
+import { proveRecord } from '../machine/prove-record.js'
 import type { LogIndex } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
 import { decodeManifest, encodeManifest, type ImageManifest } from '../wire/image.js'
@@ -206,7 +204,7 @@ export async function verifyBackup(
   const { manifest, chunks } = await openBackup(disk, dir)
   const read = readingOf(chunks, options)
   await visitRecords(manifest, read, (key, value) => {
-    if (key[0] === DATA_PREFIX) readStoredValue(key.subarray(1), asBuffer(value))
+    proveRecord(key, value)
     return undefined
   })
   return manifest

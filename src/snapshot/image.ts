@@ -12,9 +12,9 @@
 import { asBuffer, compareBytes } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
 import type { Cursor, DatabaseSnapshot } from '../env/database.js'
-import { DATA_PREFIX, MEMBERS_KEY, META_KEY } from '../machine/key-space.js'
+import { MEMBERS_KEY, META_KEY } from '../machine/key-space.js'
+import { proveRecord } from '../machine/prove-record.js'
 import { decodeStateRecord, type StateRecord } from '../machine/state-record.js'
-import { readStoredValue } from '../machine/stored-value.js'
 import type { LogIndex, Term } from '../raft/types.js'
 import { type ImageManifest, sealManifest } from '../wire/image.js'
 import { ChunkWriter, describeChunk, type ImageChunk } from '../wire/image-chunk.js'
@@ -119,7 +119,7 @@ export class Image {
       await visit(chunk, () => bytes)
     }
     await this.#forEach(undefined, signal, (key, value) => {
-      if (key[0] === DATA_PREFIX) readStoredValue(key.subarray(1), asBuffer(value))
+      proveRecord(key, value)
       if (!writer.takes(key)) return finish().then(() => writer.add(key, value))
       writer.add(key, value)
       return undefined

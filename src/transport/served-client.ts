@@ -1,6 +1,6 @@
 /**
- * The serving side of a client connection: calls come in, answers go back in whatever order they are ready; other frames
- * go to and come from whoever serves the client.
+ * The serving side of a client connection: calls come in, answers go back in whatever order they are ready; other
+ * frames go to and come from whoever serves the client.
  *
  * Bounds: `CALLS_MAX` calls wait at once, more are answered QUORATE_OVERLOADED; a client that does not read what it is
  * sent is disconnected when `maxQueuedBytes` of it wait.

@@ -72,10 +72,10 @@ function describe({ frames, connections, dials, refused, served, memory }: WireF
   )
   const reasons = Object.entries(refused).sort(([, a], [, b]) => b - a)
   print(`  refused: ${reasons.map(([reason, times]) => `${reason} ${count(times)}`).join(', ')}`)
-  const { calls, remoteCalls, newcomers, turnedAway } = served
+  const { calls, connectedCalls, remoteCalls, newcomers, turnedAway } = served
   print(
-    `  served meanwhile: ${count(calls)} writes and strong reads, ${count(remoteCalls)} calls through one ` +
-      `connection, ${count(newcomers)} new connections (after ${count(turnedAway)} attempts in vain)`,
+    `  served meanwhile: ${count(calls)} writes and strong reads, ${count(connectedCalls)} through connect, ` +
+      `${count(remoteCalls)} calls through one connection, ${count(newcomers)} new connections (after ${count(turnedAway)} attempts in vain)`,
   )
   const [before, after] = [memory[0]!, memory.at(-1)!]
   for (const name of ['rss', 'heapUsed', 'external'] as const) {

@@ -1,14 +1,18 @@
 /** Commands that depend on the state, against a plain model (command-model.ts), on the simulated database. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { LevelDatabases } from '../../src/env/level-database.js'
 import type { Change } from '../../src/machine/change-history.js'
-import type { AppliedEntry, StateMachine } from '../../src/machine/state-machine.js'
+import { type AppliedEntry, StateMachine } from '../../src/machine/state-machine.js'
 import type { Entry } from '../../src/raft/types.js'
 import type { Command, Compare, Operation } from '../../src/wire/command.js'
 import { OWN_CLIENT, packEntry, RequestWriter } from '../../src/wire/request.js'
 import { CommandModel, type ModelChange } from './command-model.js'
-import { clientId, contents, TestHost } from './machine-fixture.js'
+import { clientId, contents, dumpOf, OPTIONS, TestHost } from './machine-fixture.js'
 
 /** Something that the leader believes to be due. */
 interface Due {
@@ -239,4 +243,33 @@ test('neither cuts into applies nor a crash make a difference, to the byte', asy
     ),
     { numRuns: 150 },
   )
+})
+
+test('on LevelDB they do what they do on the simulated database, to the byte', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'quorate-commands-'))
+  const databases = new LevelDatabases({ writeBufferBytes: 65_536, cacheBytes: 1 << 20 })
+  let runs = 0
+  try {
+    await fc.assert(
+      fc.asyncProperty(log, async (all) => {
+        const { entries, expected } = written(all)
+        const host = new TestHost(1)
+        const simulated = await host.open()
+        await host.run(simulated.apply(entries))
+        await host.run(simulated.close())
+        const database = await databases.open(join(root, String(runs++)))
+        const machine = await StateMachine.over(database, OPTIONS)
+        const applied = await machine.apply(entries)
+        assert.deepEqual(
+          applied.map(resultsOf),
+          expected.map(({ results }) => results),
+        )
+        assert.deepEqual(await dumpOf(database, (promise) => promise), await host.dump())
+        await machine.close()
+      }),
+      { numRuns: 25 },
+    )
+  } finally {
+    await rm(root, { recursive: true, force: true })
+  }
 })

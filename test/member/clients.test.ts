@@ -19,7 +19,12 @@ import {
   writeAsk,
 } from '../../src/wire/client-ask.js'
 import { decodeReplies, type Reply } from '../../src/wire/client-reply.js'
-import { decodeAnswers, encodeRequest, FRAME_ANSWERS, FRAME_REQUEST } from '../../src/wire/forward.js'
+import {
+  decodeAnswers,
+  encodeRequest,
+  FRAME_ANSWERS,
+  FRAME_REQUEST,
+} from '../../src/wire/forward.js'
 import {
   decodeReadAnswers,
   encodeReadCalls,
@@ -257,17 +262,27 @@ test('an answer that is too long for a frame is an error, not a broken connectio
 
 test('a client that does not read what it asked for is served no further, and then disconnected', async () => {
   const cluster = await one(7, { limits: { maxQueuedBytes: 16 * 1024 * 1024 } })
-  for (let i = 0; i < 16; i++) await cluster.run(cluster.store('a').put(`k${i}`, 'x'.repeat(900_000)))
+  for (let i = 0; i < 16; i++)
+    await cluster.run(cluster.store('a').put(`k${i}`, 'x'.repeat(900_000)))
   const rogue = await new Rogue(cluster, READER).up()
   cluster.network.cut('a', 'rogue')
   for (let id = 1; id <= 200; id++) rogue.read(id, [`k${id % 16}`])
   await cluster.world.advance(3_000)
-  const served = cluster.store('a').status().rejectedConnections.slow ?? 0
-  assert.equal(served, 0, 'it is waited for as long as it asks for no more')
-  const padding = Buffer.alloc(60_000, 'k').toString()
-  for (let id = 1_000; id < 1_400; id++) rogue.read(id, [padding])
-  await cluster.world.advance(3_000)
+  cluster.network.heal('a', 'rogue')
+  await rogue.until(() => rogue.answers.length === 200)
+  cluster.network.cut('a', 'rogue')
+  for (let id = 201; id <= 400; id++) rogue.read(id, [`k${id % 16}`])
+  await cluster.world.advance(4_500)
+  assert.equal(cluster.store('a').status().rejectedConnections.slow, undefined)
+  await cluster.world.advance(1_000)
   assert.equal(cluster.store('a').status().rejectedConnections.slow, 1)
+  const greedy = await new Rogue(cluster, READER, 'greedy').up()
+  cluster.network.cut('a', 'greedy')
+  const key = Buffer.alloc(60_000, 'k').toString()
+  for (let id = 1; id <= 50; id++) greedy.read(id, ['k1'])
+  for (let id = 1_000; id < 1_400; id++) greedy.read(id, [key])
+  await cluster.world.advance(1_000)
+  assert.equal(cluster.store('a').status().rejectedConnections.slow, 2)
   await cluster.close()
 })
 
@@ -277,7 +292,10 @@ test('requests of a client are answered under the link and the number that it ga
   for (let seq = 1; seq <= 3; seq++) {
     const writer = new RequestWriter(100)
     writer.put(Buffer.from(`k${seq}`), Buffer.from('x'))
-    rogue.frame(FRAME_REQUEST, ...encodeRequest(7, writer.finish(Buffer.from('rogue id'), seq, 1, 0)))
+    rogue.frame(
+      FRAME_REQUEST,
+      ...encodeRequest(7, writer.finish(Buffer.from('rogue id'), seq, 1, 0)),
+    )
   }
   await rogue.until(() => rogue.written.length === 3)
   assert.deepEqual(rogue.written, ['applied', 'applied', 'applied'])

@@ -67,7 +67,7 @@ class Desk {
   }
 }
 
-test('T-43: a round that is tried again has a number of its own, and a late answer to the first serves nobody', async () => {
+test('T-43: a round that is tried again has a number of its own: a late answer serves nobody', async () => {
   const desk = new Desk()
   const outcome = desk.read({})
   await desk.advance(600)
@@ -95,7 +95,7 @@ test('T-43: after another leader is known the answer of the former one serves no
   assert.deepEqual([before, after], [[10], [10]])
 })
 
-test('bounded reads share a round, and one that came after it was sent is served by it only if it is young enough', async () => {
+test('bounded reads share a round, and one that came after it was sent needs it to be young enough', async () => {
   const desk = new Desk()
   const first = desk.read({ level: 'eventual', maxStalenessMs: 5 })
   const second = desk.read({ level: 'eventual', maxStalenessMs: 5 })
@@ -119,7 +119,7 @@ test('a bounded read waits until the index of its proof is applied', () => {
   assert.deepEqual(outcome, [11])
 })
 
-test('a session read that is behind costs no round until a tick has passed, then one tells whether its position exists', async () => {
+test('a session read that is behind costs no round until a tick has passed; then one tells forged ones', async () => {
   const desk = new Desk()
   const honest = desk.read({ level: 'session', minIndex: 12 })
   const forged = desk.read({ level: 'session', minIndex: 99 })

@@ -44,7 +44,7 @@ function shown(node: number, { link, seq, status, index, results }: Answer): str
 }
 
 function droppedOf(token: number): Dropped {
-  return { token, why: 'noLeader', leader: NONE }
+  return { token, why: 'notLeader', leader: NONE }
 }
 
 function origin(node: number, seq: number): Origin {

@@ -120,7 +120,7 @@ test('beyond the bound views are refused, and a view that failed or was closed m
   await host.run(machine.close())
 })
 
-test('an iterator of a follower that is behind has what its session has seen, and nothing that was written after it', async () => {
+test('an iterator on a follower that is behind has what its session has seen, and nothing later', async () => {
   const cluster = await SimCluster.start(3, ['a', 'b', 'c'], {})
   const leader = await cluster.awaitLeader()
   const follower = cluster.names.find((name) => name !== leader)!

@@ -122,7 +122,7 @@ test('a proof does not look young after a pause of the process', async () => {
   await cluster.close()
 })
 
-test('a session read that is behind waits, asks the leader after half of its time, or does what it is told', async () => {
+test('a session read that is behind waits, and asks the leader at once or after half of its time', async () => {
   const { cluster, follower, leader } = await three(4)
   slowDown(cluster, follower)
   const { token } = await cluster.run(cluster.store(leader).put('k', 'new'))

@@ -27,8 +27,8 @@ export interface ConnectOptions {
   /** The members' secret, or this client's own (see `clients` of `Store.open`). */
   readonly secret?: string | Uint8Array
   /**
-   * Which member serves a weak read: the `nearest` by measured latency (the default), each in turn (`round-robin`), any
-   * (`random`), or the one with the fewest reads unanswered (`least-outstanding`). Slow and failing members are left out
+   * Which member serves a weak read: the `nearest` by measured latency (the default), each in turn (`round-robin`),
+   * any (`random`), or the one with the fewest reads unanswered (`least-outstanding`). Slow and failing members are left out
    * until they are well again. Strong reads and writes go to the leader.
    */
   readonly balance?: Balance

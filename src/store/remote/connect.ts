@@ -1,6 +1,7 @@
 /** `connect`: a Store whose members are in other processes. */
 import { EventEmitter } from 'node:events'
 import { nodeEnv } from '../../env/node-env.js'
+import { stayAlive } from '../../env/stay-alive.js'
 import { checkAddress } from '../../transport/protection.js'
 import { type Store, type StoreEmitter, storeOver } from '../store.js'
 import { type ConnectOptions, type ConnectSettings, resolveConnect } from './connect-options.js'
@@ -8,14 +9,13 @@ import { RemoteBackend, type RemoteWorld } from './remote-backend.js'
 
 /** A client has no database of its own. */
 const NO_MEMORY = { writeBufferBytes: 1024 * 1024, cacheBytes: 0 }
-const FOREVER_MS = 2 ** 31 - 1
 
 /**
  * Connects to a running cluster: the same Store as `Store.open` gives, without a member in this process.
  *
  * One address is enough: the others are learned from the members, and kept up to date. Resolves when one member has
- * answered; from then on lost connections are made again by themselves, calls go to whichever member can serve them, and
- * writes happen exactly once whoever fails meanwhile. A cursor of a scan ends with QUORATE_NETWORK (retryable) when the
+ * answered; from then on lost connections are made again by themselves, calls go to whichever member can serve them,
+ * and writes happen exactly once whoever fails meanwhile. A cursor of a scan ends with QUORATE_NETWORK (retryable) when the
  * member that keeps its state is lost. Costs a connection to each member, up to eight; keeps the process alive until
  * `close`.
  *
@@ -32,13 +32,12 @@ export async function connect(
   const settings = resolveConnect(addresses, options)
   for (const address of settings.pool.addresses) checkAddress(address, settings.pool)
   // Without a connection, for a while, nothing else would keep the process from ending.
-  const alive = setInterval(() => undefined, FOREVER_MS)
-  return connectOver(nodeEnv(NO_MEMORY), settings, () => clearInterval(alive))
+  return connectOver(nodeEnv(NO_MEMORY), settings, stayAlive())
 }
 
 /**
- * Connects in a given world; what `connect` does in the real one. `onClosed` is called once, when the Store is closed or
- * could not be connected.
+ * Connects in a given world; what `connect` does in the real one. `onClosed` is called once, when the Store is closed
+ * or could not be connected.
  */
 export async function connectOver(
   world: RemoteWorld,

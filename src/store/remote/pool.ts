@@ -2,8 +2,8 @@
  * The connections of a client: one to each member, kept up, and the choice which of them to ask.
  *
  * The members are those at the addresses given and those that the members themselves name; a member reached at two
- * addresses has one connection. At most CONNECTIONS_MAX are kept, the leader's among them. A lost one is dialed again at
- * once, a failed one after a while, longer each time (50 ms to 2 s) and never two clients in step.
+ * addresses has one connection. At most CONNECTIONS_MAX are kept, the leader's among them. A lost one is dialed again
+ * at once, a failed one after a while, longer each time (50 ms to 2 s) and never two clients in step.
  */
 import { equalBytes } from '../../base/bytes.js'
 import { StoreError } from '../../base/errors.js'

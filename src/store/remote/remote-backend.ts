@@ -150,8 +150,8 @@ export class RemoteBackend implements Backend {
   }
 
   /**
-   * A view that is to be cut exactly goes to the member that has the requests: it is registered there before any request
-   * that is sent later.
+   * A view that is to be cut exactly goes to the member that has the requests: it is registered there before any
+   * request that is sent later.
    */
   openView(request: ViewRequest): Promise<StateView> {
     const { deadline, signal, level, cut } = request

@@ -9,7 +9,7 @@ import { bytes } from '../../../src/cli/terminal.js'
 import { NodeNetwork } from '../../../src/env/node-network.js'
 import { NodeRandom } from '../../../src/env/node-random.js'
 import { NodeTime } from '../../../src/env/node-time.js'
-import type { OpenOptions } from '../../../src/index.js'
+import { connect, type OpenOptions } from '../../../src/index.js'
 import { ClientConnection } from '../../../src/transport/client.js'
 import { Draws } from '../draws.js'
 import { attackAt } from './attacks.js'
@@ -45,6 +45,8 @@ export interface WireFuzzResult {
 export interface Served {
   /** Writes and strong reads in the member's process. */
   calls: number
+  /** Writes and strong reads through `connect`, which also tries the learner that is none. */
+  connectedCalls: number
   /** Calls through one connection that was there before all others. */
   remoteCalls: number
   /** Connections that were made while the attacks went on, and called once; and attempts that were turned away. */
@@ -59,6 +61,7 @@ const CALL_EVERY_MS = 10
 const NEWCOMER_EVERY_MS = 200
 const NEWCOMER_TRIES = 10
 const CONNECT_MS = 5_000
+const TIMEOUT_MS = 10_000
 const OPEN_MS = 30_000
 /** Terms that are nobody's any more when the fuzz begins. */
 const STARTS = 3
@@ -91,7 +94,13 @@ class WireFuzz {
   readonly #draws: Draws
   readonly #hostile: HostileListener
   readonly #memory: Memory[] = []
-  readonly #served: Served = { calls: 0, remoteCalls: 0, newcomers: 0, turnedAway: 0 }
+  readonly #served: Served = {
+    calls: 0,
+    connectedCalls: 0,
+    remoteCalls: 0,
+    newcomers: 0,
+    turnedAway: 0,
+  }
   #child: MemberChild<TargetOperations> | undefined
   #target: Target | undefined
   #frames = 0
@@ -129,7 +138,12 @@ class WireFuzz {
   }
 
   async run(): Promise<WireFuzzResult> {
-    const good = [this.#serveHere(), this.#serveRemotely(), this.#serveNewcomers()]
+    const good = [
+      this.#serveHere(),
+      this.#serveConnected(),
+      this.#serveRemotely(),
+      this.#serveNewcomers(),
+    ]
     const attackers = Array.from({ length: ATTACKERS }, () => this.#attack())
     try {
       await Promise.race([Promise.all([...attackers, this.#watchMemory()]), Promise.all(good)])
@@ -180,6 +194,20 @@ class WireFuzz {
       const found = await this.#call('get', { key })
       if (found !== value) throw new Error(`${key} is ${String(found)} and not ${value}`)
       this.#served.calls += 2
+      await pause(CALL_EVERY_MS)
+    }
+  }
+
+  async #serveConnected(): Promise<void> {
+    const { secret } = this.#settings
+    const options = { timeoutMs: TIMEOUT_MS, ...(secret && { secret }) }
+    await using store = await connect(`127.0.0.1:${this.#target!.port}`, options)
+    for (let i = 0; !this.#isOver; i++) {
+      const key = `connected${i % 100}`
+      await store.put(key, i)
+      const found = await store.get(key)
+      if (found !== i) throw new Error(`${key} is ${String(found)} and not ${i}`)
+      this.#served.connectedCalls += 2
       await pause(CALL_EVERY_MS)
     }
   }

@@ -27,9 +27,7 @@ const health: fc.Arbitrary<Health> = fc.record({
 })
 const candidates: fc.Arbitrary<Named[]> = fc
   .array(fc.record({ health, outstanding: fc.nat({ max: 100 }) }), { maxLength: 6 })
-  .map((list) =>
-    list.map((one, name) => ({ ...one, name, latencyMs: one.health.latencyMs ?? 0 })),
-  )
+  .map((list) => list.map((one, name) => ({ ...one, name, latencyMs: one.health.latencyMs ?? 0 })))
 const balance = fc.constantFrom(...BALANCES)
 
 function good(name: number, latencyMs: number, outstanding = 0): Named {
@@ -85,8 +83,7 @@ test('least-outstanding asks the idlest, and equally idle ones in turn', () => {
   )
   const idle = [good(0, 1), good(1, 1), good(2, 1, 5)]
   const names = [0, 1, 2, 3].map(
-    (count) =>
-      choose('least-outstanding', idle, { count, last: undefined, draw: () => 0 })!.name,
+    (count) => choose('least-outstanding', idle, { count, last: undefined, draw: () => 0 })!.name,
   )
   assert.deepEqual(new Set(names), new Set([0, 1]))
 })

@@ -32,7 +32,10 @@ test('a client reads and writes as a Store in the same process does', async () =
     ]),
   )
   assert.deepEqual(await cluster.run(store.getMany(['k', 'l'])), [undefined, 2])
-  const compare = { if: [{ key: 'l', value: 2 }], then: [{ type: 'put', key: 'm', value: 3 }] } as const
+  const compare = {
+    if: [{ key: 'l', value: 2 }],
+    then: [{ type: 'put', key: 'm', value: 3 }],
+  } as const
   assert.equal((await cluster.run(store.txn(compare))).succeeded, true)
   assert.deepEqual(await keysOf(cluster, store), ['l', 'm'])
   await cluster.run(store.put('n', 1, { ack: 'all' }))
