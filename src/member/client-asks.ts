@@ -12,7 +12,7 @@ import type { Reply } from '../wire/client-reply.js'
 import { DecodeError } from '../wire/command.js'
 import type { Backend, ScanCursor, StateView, WatchCursor } from './backend.js'
 
-const VIEWS_MAX = 64
+const VIEWS_MAX = 256
 const CURSORS_MAX = 256
 const WATCHES_MAX = 256
 const WAITS_MAX = 4_096

@@ -78,8 +78,10 @@ export class ClientDesk implements ClientHandlers {
 
   /** Tells the client how things stand now. */
   tell(): void {
-    if (!mayAct(this.#port.role, 'read')) return
-    this.#port.send(FRAME_NEWS, [encodeNews(this.#parts.news(this.#port.role))])
+    const { role } = this.#port
+    const news = this.#parts.news(role)
+    const told = mayAct(role, 'read') ? news : { ...news, leader: undefined, members: [] }
+    this.#port.send(FRAME_NEWS, [encodeNews(told)])
   }
 
   tick(now: number): void {

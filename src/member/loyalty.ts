@@ -42,7 +42,8 @@ export class Loyalty {
   readonly #ownMs: number
   readonly #isPromised: boolean
   readonly #told = new Map<NodeId, number>()
-  #isTrusted = true
+  /** Undefined before it was asked about for the first time. */
+  #isTrusted: boolean | undefined
   #wallAtTick: number
 
   constructor(ports: LoyaltyPorts, { tickMs, electionTicks, isPromised }: LoyaltyClock) {
@@ -51,7 +52,6 @@ export class Loyalty {
     this.#ownMs = Math.max(0, electionTicks - 2) * tickMs
     this.#isPromised = isPromised
     this.#wallAtTick = ports.time.wall()
-    this.review()
   }
 
   /** For how long this member votes for nobody else after it has heard from a leader; 0: it promises nothing. */
@@ -89,7 +89,9 @@ export class Loyalty {
 
   /** To be called before the core is asked about a strong read. */
   beforeRead(): void {
-    if (this.#isPromised) this.#count(this.#ports.time.now() - this.#ports.dueAt())
+    if (!this.#isPromised) return
+    if (this.#isTrusted === undefined) this.review()
+    this.#count(this.#ports.time.now() - this.#ports.dueAt())
   }
 
   #count(late: number): void {

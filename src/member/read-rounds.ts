@@ -71,6 +71,13 @@ export class ReadRounds {
     this.#wanted = Math.max(this.#wanted, token)
   }
 
+  /** A round without reads is wanted, if none is under way or wanted already; says whether that is new. */
+  renew(): boolean {
+    if (this.#rounds.size > 0 || this.isWanted) return false
+    this.#wanted = this.#nextToken
+    return true
+  }
+
   /** Starts a round if there is a reason, unless enough are under way. */
   flush(): void {
     const isWanted = this.isWanted && this.#rounds.size === 0

@@ -4,7 +4,8 @@
  * A strong read needs a ReadIndex round that was sent after it came (read-rounds.ts), and that its index is applied.
  * A weak read is served at once where the state is new enough. Where it is not (docs/consistency.md, "Behind"):
  *   aging     the state is not proven to be as young as `maxStalenessMs`: a round that was sent after the read came, or
- *             one that is young enough still, lets it go on. One round is under way for that at a time.
+ *             one that is young enough still, lets it go on. One round is under way for that at a time, and it is sent
+ *             when half of the time has gone by, so that reads that keep coming need not wait.
  *   waiting   the state has not reached the index. A session's index that was waited for through a whole tick is held
  *             against a round that was sent after the read came: nobody can have seen what is not committed then, so
  *             such a token is refused.
@@ -183,10 +184,11 @@ export class Reads {
   }
 
   #addWeak(read: PendingRead): boolean {
-    const isFresh = read.maxStalenessMs === Number.POSITIVE_INFINITY || this.#isFresh(read)
+    const { maxStalenessMs, minTerm } = read
+    const isFresh = maxStalenessMs === Number.POSITIVE_INFINITY || this.#isFresh(read)
     if (isFresh && this.#source.appliedIndex >= read.minIndex) {
-      if (read.minTerm === 0 || this.#isOfThisLog(read)) this.#source.serve(read)
-      return false
+      if (minTerm === 0 || this.#isOfThisLog(read)) this.#source.serve(read)
+      return maxStalenessMs !== Number.POSITIVE_INFINITY && this.#renews(maxStalenessMs / 2)
     }
     if (read.onBehind === 'fail') {
       read.fail(isFresh ? behind(read, this.#source) : tooStale(read))
@@ -210,6 +212,12 @@ export class Reads {
   #isFresh({ maxStalenessMs }: PendingRead): boolean {
     const ageMs = this.freshness.ageMs(this.#source.appliedIndex)
     return ageMs !== undefined && ageMs <= maxStalenessMs
+  }
+
+  /** Whether a round is wanted, so that the reads to come find a younger proof and need not wait for one. */
+  #renews(soonMs: number): boolean {
+    const ageMs = this.freshness.ageMs(this.#source.appliedIndex)
+    return ageMs !== undefined && ageMs > soonMs && this.#rounds.renew()
   }
 
   /** False, and the read has failed, when the entry at its position is not the one that its token names. */

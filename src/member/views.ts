@@ -7,6 +7,7 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { MachineView } from '../machine/machine-view.js'
+import type { PendingCut } from '../machine/pins.js'
 import type { LogIndex } from '../raft/types.js'
 import type { LocalView, ReadDemand, StateView, ViewRequest } from './backend.js'
 import { overloaded } from './read-refusals.js'
@@ -21,7 +22,7 @@ export interface ViewPorts {
   reach(demand: ReadDemand, signal: AbortSignal | undefined): Promise<void>
   present(): MachineView
   /** As StateMachine.viewAt. */
-  viewAt(index: LogIndex): Promise<MachineView | undefined>
+  viewAt(index: LogIndex): PendingCut<MachineView>
   viewOf(view: MachineView, close: () => Promise<void>): LocalView
   /** Takes charge of work that never rejects. */
   own(work: Promise<void>): void
@@ -29,8 +30,7 @@ export interface ViewPorts {
 }
 
 /** One snapshot, for all views of its index. */
-interface Cut {
-  readonly coming: Promise<MachineView | undefined>
+interface Cut extends PendingCut<MachineView> {
   users: number
 }
 
@@ -109,7 +109,7 @@ export class Views {
   #join(index: LogIndex): Cut {
     let cut = this.#cuts.get(index)
     if (cut === undefined) {
-      cut = { coming: this.#ports.viewAt(index), users: 0 }
+      cut = { ...this.#ports.viewAt(index), users: 0 }
       this.#cuts.set(index, cut)
     }
     cut.users++
@@ -120,6 +120,7 @@ export class Views {
     cut.users--
     if (cut.users > 0) return
     if (this.#cuts.get(index) === cut) this.#cuts.delete(index)
+    cut.drop()
     // Whoever waited for it has heard why it did not come.
     const view = await cut.coming.catch(() => undefined)
     await view?.close()
