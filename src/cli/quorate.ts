@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../index.js'
 import { BACKUP_HELP, backup } from './backup.js'
+import { BENCH_HELP, bench } from './bench.js'
 import { UsageError } from './command-line.js'
 import { DEMO_HELP, demo } from './demo/demo.js'
 import { DOCTOR_HELP, doctor } from './doctor.js'
@@ -38,6 +39,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   inspect: { summary: 'show what is in a data folder', help: INSPECT_HELP, run: inspect },
   doctor: { summary: 'say what is wrong with a data folder', help: DOCTOR_HELP, run: doctor },
   demo: { summary: 'three members, real files, one kill -9', help: DEMO_HELP, run: demo },
+  bench: { summary: 'measure quorate on this machine', help: BENCH_HELP, run: bench },
 }
 
 function help(): string {
@@ -71,7 +73,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   if (command === undefined) {
     throw new UsageError(`no command '${name}'; there are ${Object.keys(COMMANDS).join(', ')}`)
   }
-  if (args.includes('--help')) {
+  // What stands behind the name of a benchmark is for that.
+  if (args[0] === '--help' || (name !== 'bench' && args.includes('--help'))) {
     print(command.help)
     return 0
   }

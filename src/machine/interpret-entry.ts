@@ -4,23 +4,19 @@ import { StoreError } from '../base/errors.js'
 import type { Entry } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
 import { isOwnRequest, type RequestHeader, readCommands, visitRequests } from '../wire/request.js'
-import type { ApplyBatch } from './apply-batch.js'
 import type { Change } from './change-history.js'
 import type { ExpiryNote } from './expiry-note.js'
 import { Interpreter } from './interpreter.js'
-import { Overlay } from './overlay.js'
+import type { Overlay } from './overlay.js'
 import type { RequestOutcome, SessionTable } from './sessions.js'
-import type { SharedDatabase } from './shared-database.js'
 import type { StateDigest } from './state-digest.js'
 
 /** What an entry is applied to. */
 export interface EntryTarget {
-  /** Holds the state before the entry. */
-  readonly database: SharedDatabase
+  /** The state before the entry, over what the database holds. */
+  readonly overlay: Overlay
   readonly sessions: SessionTable
   readonly digest: StateDigest
-  /** Empty before. */
-  readonly batch: ApplyBatch
 }
 
 /** What became of the entry. */
@@ -31,23 +27,17 @@ export interface Interpreted {
 }
 
 /**
- * Puts everything that `entry` does into the batch, and the rest of the target; the database stays as it is. Gives
- * the event loop turns meanwhile; nothing else may be applied until it is done.
+ * Puts everything that `entry` does into the target; the database stays as it is. Gives the event loop turns
+ * meanwhile; nothing else may be applied until it is done.
  * @throws {StoreError} QUORATE_FORMAT when it cannot be decoded; QUORATE_CORRUPTION when what it reads is damaged
  */
 export async function interpretEntry(entry: Entry, target: EntryTarget): Promise<Interpreted> {
-  const { database, batch } = target
-  const overlay = new Overlay(database)
   try {
-    const interpreter = new Interpreter(overlay, target.digest, entry.index)
-    batch.beginEntry(entry.index)
+    const interpreter = new Interpreter(target.overlay, target.digest, entry.index)
     const outcomes = await applyRequests(entry, target, interpreter)
-    batch.addInterpreted(overlay)
     return { outcomes, changes: interpreter.changes, expiry: interpreter.notes }
   } catch (error) {
     throw error instanceof DecodeError ? undecodable(entry, error) : error
-  } finally {
-    await overlay.close()
   }
 }
 

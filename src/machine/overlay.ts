@@ -1,14 +1,17 @@
 /**
- * What one entry has changed so far, laid over the database that does not have it yet: so its commands see what those
+ * What some entries have changed so far, laid over the database that does not have it yet: so commands see what those
  * before them did, and all of it is written together.
  *
  * Reads are answered on this turn of the event loop, as strong reads are, but every so many goes off it, and ranges
- * come in slices: an entry that looks at much does not hold everybody up. In memory is what the entry changed.
+ * come in slices: an entry that looks at much does not hold everybody up. In memory is what was changed.
  */
 import { asBuffer } from '../base/bytes.js'
 import type { DatabaseSnapshot, KeyRange } from '../env/database.js'
 import type { SharedDatabase } from './shared-database.js'
 
+/** It is to be written when it holds so much, and one entry more. */
+const OVERLAY_CHANGES = 2048
+const OVERLAY_BYTES = 1_048_576
 /** So many reads in a row are answered on one turn. */
 const READS_PER_TURN = 64
 const SLICE_ENTRIES = 1000
@@ -32,9 +35,16 @@ export class Overlay {
   #former: Former[] = []
   #snapshot: DatabaseSnapshot | undefined
   #reads = 0
+  /** Of all keys and values that were set. */
+  #bytes = 0
 
   constructor(database: SharedDatabase) {
     this.#database = database
+  }
+
+  /** Whether it should be written before the next entry. */
+  get isFull(): boolean {
+    return this.#changed.size >= OVERLAY_CHANGES || this.#bytes >= OVERLAY_BYTES
   }
 
   /** What is stored under `key` now; must not be changed. @throws what the database throws */
@@ -54,6 +64,7 @@ export class Overlay {
     const wasChanged = former !== undefined || this.#changed.has(name)
     this.#former.push({ name, wasChanged, value: former })
     this.#changed.set(name, value)
+    this.#bytes += key.length + (value?.length ?? 0)
     if (!wasChanged) this.#fresh.push(name)
   }
 

@@ -17,6 +17,14 @@ interface Pin {
   readonly resolve: Taker
 }
 
+/** A cut that waits for its index. */
+export interface PendingCut<T> {
+  /** Undefined when the state never stands there, or the cut was dropped. */
+  readonly coming: Promise<T | undefined>
+  /** Nobody wants it any more: an index that never comes keeps nothing. Once it has come this does nothing. */
+  drop(): void
+}
+
 /** All pins and cuts of one state machine that wait for their index. */
 export class Pins {
   #waiting: Pin[] = []
@@ -31,12 +39,22 @@ export class Pins {
   }
 
   /** The same for a cut. */
-  addCut(index: LogIndex): Promise<DatabaseSnapshot | undefined> {
-    return new Promise((resolve) => {
-      const takers = this.#cuts.get(index)
-      if (takers === undefined) this.#cuts.set(index, [resolve])
-      else takers.push(resolve)
+  addCut(index: LogIndex): PendingCut<DatabaseSnapshot> {
+    let take: Taker = () => undefined
+    const coming = new Promise<DatabaseSnapshot | undefined>((resolve) => {
+      take = resolve
     })
+    const takers = this.#cuts.get(index)
+    if (takers === undefined) this.#cuts.set(index, [take])
+    else takers.push(take)
+    return { coming, drop: () => this.#dropCut(index, take) }
+  }
+
+  #dropCut(index: LogIndex, take: Taker): void {
+    const others = this.#cuts.get(index)?.filter((taker) => taker !== take) ?? []
+    if (others.length > 0) this.#cuts.set(index, others)
+    else this.#cuts.delete(index)
+    take(undefined)
   }
 
   /** Whether a batch has to end at `index`. */

@@ -7,7 +7,8 @@
  *      an entry; so the database always holds exactly the replay of the entries 1..applied
  *   3. `checkpointIndex <= appliedIndex`: what a power cut leaves is a state between the two
  *   4. outcomes, state and digest depend on the entries alone, not on how they are cut into batches
- *   5. an entry with commands that depend on the state is alone in its batch: what it reads is there (interpreter.ts)
+ *   5. entries with commands that depend on the state are never in one batch with others: what they read is in the
+ *      database or in their overlay (interpreter.ts)
  *
  * After `open` the state is that of the last flush; its owner applies the entries after `appliedIndex` again.
  * After a failed apply what is in memory may be ahead of the database. A database that refuses a batch, as LevelDB does
@@ -35,7 +36,8 @@ import { interpretEntry, undecodable } from './interpret-entry.js'
 import { DATA_PREFIX, DataKey, prefixed } from './key-space.js'
 import { type LoadedState, loadState } from './load-state.js'
 import { appliedOf, MachineView } from './machine-view.js'
-import { Pins } from './pins.js'
+import { Overlay } from './overlay.js'
+import { type PendingCut, Pins } from './pins.js'
 import { type RequestOutcome, SessionTable } from './sessions.js'
 import { SharedDatabase } from './shared-database.js'
 import { StateDigest } from './state-digest.js'
@@ -131,8 +133,8 @@ export class StateMachine {
   /** The same for the last heal; writes of both kinds never overlap. */
   #healing: Promise<void> | undefined
   #failure: unknown
-  /** What the entry did that was interpreted and is being written. */
-  #interpreted: readonly Change[] | undefined
+  /** What each entry of the batch did, if they were interpreted. */
+  #interpreted: (readonly Change[])[] = []
   /** The data of the entry being applied and its outcomes so far, for `#visitRequest`. */
   #data: Buffer = Buffer.alloc(0)
   #outcomes: RequestOutcome[] = []
@@ -350,13 +352,14 @@ export class StateMachine {
    * The state as the entry at `index`, which is not applied yet, leaves it; when a batch with entries after it is being
    * written already, as that batch leaves it. Registered before this returns. Undefined when the state never stands
    * there: another one took its place, or it has failed. As many may wait as callers want: each costs the batch that
-   * ends at its index.
+   * ends at its index; who does not want it any more drops it.
    */
-  viewAt(index: LogIndex): Promise<MachineView | undefined> {
-    if (this.#failure !== undefined) return Promise.resolve(undefined)
+  viewAt(index: LogIndex): PendingCut<MachineView> {
+    if (this.#failure !== undefined) return { coming: Promise.resolve(undefined), drop: () => {} }
     assert(index > this.#applied.index, 'a state that is to come is not the present one', { index })
-    const cut = this.#pins.addCut(Math.max(index, this.#reached.index))
-    return cut.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
+    const { coming, drop } = this.#pins.addCut(Math.max(index, this.#reached.index))
+    const view = coming.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
+    return { coming: view, drop }
   }
 
   /**
@@ -434,14 +437,20 @@ export class StateMachine {
         await this.#recover(error)
         applied.length = before
       }
-      for (let i = before; i < applied.length; i++) this.#remember(entries[i]!, applied[i]!)
+      for (let i = before; i < applied.length; i++) {
+        this.#remember(entries[i]!, applied[i]!, this.#interpreted[i - before])
+      }
     }
     return applied
   }
 
-  #remember(entry: Entry, { outcomes }: AppliedEntry): void {
-    if (this.#interpreted === undefined) this.history.addPlain(entry, outcomes)
-    else this.history.addInterpreted(entry, this.#interpreted)
+  #remember(
+    entry: Entry,
+    { outcomes }: AppliedEntry,
+    changes: readonly Change[] | undefined,
+  ): void {
+    if (changes === undefined) this.history.addPlain(entry, outcomes)
+    else this.history.addInterpreted(entry, changes)
   }
 
   /** Opens the database again after it refused a batch, and brings it to where it was. */
@@ -501,12 +510,12 @@ export class StateMachine {
     })
   }
 
-  /** Fills the batch, which is empty: with one entry that depends on the state, or with some that do not. */
+  /** Fills the batch, which is empty: with entries that depend on the state, or with others. */
   async #prepare(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
     const next = entries[applied.length]!
-    this.#interpreted = undefined
+    this.#interpreted = []
     this.#fill(entries, applied)
-    if (this.#reached.index < next.index) applied.push(await this.#interpret(next))
+    if (this.#reached.index < next.index) await this.#interpret(entries, applied)
   }
 
   #requireNext({ index }: Entry): void {
@@ -514,19 +523,27 @@ export class StateMachine {
     assert(index === reached + 1, 'entries are applied without a gap', { index, reached })
   }
 
-  async #interpret(entry: Entry): Promise<AppliedEntry> {
-    this.#requireNext(entry)
-    const { outcomes, changes, expiry } = await interpretEntry(entry, {
-      database: this.#database,
-      sessions: this.#sessions,
-      digest: this.#digest,
-      batch: this.#batch,
-    })
-    const { index, term } = entry
-    this.#reached = { index, term }
-    this.#interpreted = changes
-    this.#digest.endEntry(index, term, this.#sessions)
-    return { index, term, outcomes, configuration: undefined, expiry }
+  /** The same as `#fill` for entries that depend on the state, at least one. */
+  async #interpret(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
+    const overlay = new Overlay(this.#database)
+    const target = { overlay, sessions: this.#sessions, digest: this.#digest }
+    try {
+      while (applied.length < entries.length && !overlay.isFull) {
+        const entry = entries[applied.length]!
+        if (!readsState(entry)) break
+        this.#requireNext(entry)
+        const { outcomes, changes, expiry } = await interpretEntry(entry, target)
+        const { index, term } = entry
+        this.#reached = { index, term }
+        this.#interpreted.push(changes)
+        this.#digest.endEntry(index, term, this.#sessions)
+        applied.push({ index, term, outcomes, configuration: undefined, expiry })
+        if (this.#pins.has(index)) break
+      }
+      this.#batch.addInterpreted(overlay)
+    } finally {
+      await overlay.close()
+    }
   }
 
   /** Puts entries into the batch until it is full, reaches a pin, they end, or one depends on the state. */

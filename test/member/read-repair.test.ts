@@ -135,3 +135,21 @@ test('a member that is damaged in the same place is not believed, another one is
   }
   await cluster.close()
 })
+
+test('a view that is held answers reads of damaged values, each with the value of its state', async () => {
+  const { cluster, repaired } = await damaged(12, ['k11', 'k15'])
+  const level = cluster.store('c').level({ consistency: 'eventual', valueEncoding: 'buffer' })
+  await cluster.run(level.open())
+  const snapshot = level.snapshot()
+  const keys = ['k10', 'k11', 'k15', 'none']
+  const there = cluster.store('a').level({ consistency: 'eventual', valueEncoding: 'buffer' })
+  await cluster.run(there.open())
+  assert.deepEqual(
+    await cluster.run(level.getMany(keys, { snapshot })),
+    await cluster.run(there.getMany(keys)),
+  )
+  await cluster.world.advance(100)
+  assert.deepEqual(repaired.map(({ key }) => key).sort(), ['k11', 'k15'])
+  await cluster.run(snapshot.close())
+  await cluster.close()
+})

@@ -109,6 +109,23 @@ test('bounded reads share a round, and one that came after it was sent needs it 
   assert.deepEqual(second, [10])
 })
 
+test('reads that keep coming within the bound renew the proof when half of it is over, and wait for nothing', async () => {
+  const desk = new Desk()
+  const bounded = { level: 'eventual', maxStalenessMs: 100 } as const
+  desk.read(bounded)
+  desk.reads.onReadIndex(desk.rounds[0]!, 10)
+  for (let ms = 10; ms <= 50; ms += 10) {
+    await desk.world.advance(10)
+    assert.deepEqual(desk.read(bounded), [10])
+  }
+  assert.equal(desk.rounds.length, 1)
+  for (let ms = 60; ms <= 100; ms += 10) {
+    await desk.world.advance(10)
+    assert.deepEqual(desk.read(bounded), [10])
+  }
+  assert.equal(desk.rounds.length, 2, 'one is under way')
+})
+
 test('a bounded read waits until the index of its proof is applied', () => {
   const desk = new Desk()
   const outcome = desk.read({ level: 'eventual', maxStalenessMs: 5 })

@@ -209,3 +209,23 @@ test('a token whose entry is of another term is refused: the log is another one'
   }
   await cluster.close()
 })
+
+test('an honest token is never refused, whatever leaders and members come and go', async () => {
+  const { cluster } = await three(40)
+  const { world } = cluster
+  let token = cluster.store('a').session().token
+  for (let step = 0; step < 25; step++) {
+    const name = NAMES[world.below(3, 'member', step)]!
+    const session = cluster.store(name).session(token)
+    const options = { timeoutMs: 20_000 }
+    if (world.below(2, 'write', step) === 0) await cluster.run(session.put('k', step, options))
+    else await cluster.run(session.get('k', options))
+    token = session.token
+    if (world.below(5, 'cut', step) > 0) continue
+    const victim = cluster.leader() ?? name
+    cluster.powerCut(victim, 'torn')
+    await world.advance(world.below(3000, 'down', step))
+    await cluster.restart(victim)
+  }
+  await cluster.close()
+})

@@ -15,7 +15,7 @@ import {
   FRAME_PROOF,
   NO_INCARNATION,
 } from '../../src/wire/handshake.js'
-import { frame, Lab, optionsOf, SECRET } from './lab.js'
+import { frame, Lab, MIDDLE, optionsOf, SECRET } from './lab.js'
 
 const WAIT_MS = 1_000
 
@@ -220,4 +220,68 @@ test('a client does not dial beyond this machine without TLS or a secret (D11)',
     options,
   )
   await assert.rejects(connecting, { code: 'QUORATE_INSECURE' })
+})
+
+/** A client that reaches node 1 through the middle, and what node 1 was called. */
+async function overheard(secret: Buffer | undefined, change: (chunk: Buffer) => Buffer[]) {
+  const lab = new Lab()
+  const heard = await lab.eavesdrop(change)
+  const one = await lab.start(optionsOf(1, 1, { secret }))
+  const calls: string[] = []
+  one.onCall = (method, _params, reply) => {
+    calls.push(method)
+    reply({ ok: method })
+  }
+  const client = await lab.client(1, secret, MIDDLE)
+  return { lab, heard, one, calls, client }
+}
+
+test('with a secret, what a client said is worth nothing when it is said again', async () => {
+  const { lab, heard, one, calls, client } = await overheard(SECRET, (chunk) => [chunk])
+  await lab.complete(client.call('put', {}, WAIT_MS))
+  client.close()
+  const stranger = await lab.stranger(1)
+  for (const chunk of heard) {
+    stranger.say(chunk)
+    await lab.world.advance(10)
+  }
+  await lab.until(() => stranger.isClosed)
+  assert.deepEqual(calls, ['put'])
+  assert.equal(one.transport.status().rejected.QUORATE_UNAUTHORIZED, 1)
+})
+
+test('with a secret, frames of a client that are repeated or change places end the connection', async () => {
+  let held: Buffer[] = []
+  const changes: Record<string, (chunk: Buffer) => Buffer[]> = {
+    repeated: (chunk) => [chunk, chunk],
+    reordered: (chunk) => {
+      held = [chunk, ...held]
+      return held.length < 2 ? [] : held.splice(0)
+    },
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    let isTampering = false
+    const { lab, one, calls, client } = await overheard(SECRET, (chunk) =>
+      isTampering ? change(chunk) : [chunk],
+    )
+    isTampering = true
+    const first = client.call('first', {}, WAIT_MS).catch(() => undefined)
+    await lab.world.advance(5)
+    const second = client.call('second', {}, WAIT_MS).catch(() => undefined)
+    await lab.complete(Promise.all([first, second]))
+    assert.equal(one.transport.status().rejected.checksum, 1, name)
+    assert.deepEqual(calls, name === 'repeated' ? ['first'] : [], name)
+  }
+})
+
+test('a client is bounded by maxFrameBytes, and a length alone allocates nothing', async () => {
+  const lab = new Lab()
+  const one = await lab.start(optionsOf(1, 1))
+  const stranger = await lab.stranger(1)
+  const header = Buffer.alloc(16)
+  header.writeUInt32LE(0xffff_ffff, 8)
+  header[12] = FRAME_CALL
+  stranger.say(...clientHandshake, header)
+  await lab.until(() => stranger.isClosed)
+  assert.deepEqual(one.transport.status().rejected, { oversized: 1 })
 })

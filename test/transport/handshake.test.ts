@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SimTime } from '../../src/sim/sim-time.js'
 import type { TransportOptions } from '../../src/transport/transport.js'
 import { encodePreamble, FRAME_HEADER_BYTES, WIRE_VERSION } from '../../src/wire/frame.js'
 import {
@@ -17,10 +16,10 @@ import {
   type Hello,
 } from '../../src/wire/handshake.js'
 import {
-  addressOf,
   frame,
   Lab,
   type LabNode,
+  MIDDLE,
   optionsOf,
   peerAt,
   SECRET,
@@ -268,44 +267,12 @@ test('one who welcomes without knowing the secret is not believed', async () => 
   assert.equal(one.transport.status().peers[0]?.lastError?.code, 'QUORATE_UNAUTHORIZED')
 })
 
-/** Somebody in the middle of the way from node 2 to node 1 who hears everything and may change it. */
-async function eavesdropper(lab: Lab, change: (chunk: Buffer) => Buffer[]): Promise<Buffer[]> {
-  const heard: Buffer[] = []
-  const network = lab.network.host('middle', new SimTime(lab.world))
-  await network.listen('127.0.0.99:1', undefined, (inner) => {
-    const outer = network.connect(addressOf(1), undefined)
-    const backlog: Buffer[] = []
-    inner.setHandlers({
-      data: (bytes) => {
-        heard.push(Buffer.from(bytes))
-        backlog.push(...change(Buffer.from(bytes)))
-        outer.then((connection) => connection.write(backlog.splice(0))).catch(() => inner.destroy())
-      },
-      drain: () => {},
-      close: () => {
-        outer.then((connection) => connection.destroy()).catch(() => {})
-      },
-    })
-    outer.then(
-      (connection) => {
-        connection.setHandlers({
-          data: (bytes) => inner.write([bytes]),
-          drain: () => {},
-          close: () => inner.destroy(),
-        })
-      },
-      () => inner.destroy(),
-    )
-  })
-  return heard
-}
-
 /** Nodes 1 and 2, where 2 reaches 1 through the middle. */
 async function overheard(secret: Buffer | undefined, change: (chunk: Buffer) => Buffer[]) {
   const lab = new Lab()
-  const heard = await eavesdropper(lab, change)
+  const heard = await lab.eavesdrop(change)
   const one = await lab.start(optionsOf(1, 2, { secret }))
-  const peers = [peerAt(1, '127.0.0.99:1')]
+  const peers = [peerAt(1, MIDDLE)]
   const two = await lab.start(optionsOf(2, 2, { secret, peers }))
   await lab.until(() => two.transport.isUp(1))
   return { lab, heard, one, two }

@@ -15,6 +15,8 @@ import {
 import { FrameReader, FrameWriter } from '../../src/wire/frame.js'
 
 export const LIMIT_MS = 30_000
+/** Where `eavesdrop` listens. */
+export const MIDDLE = '127.0.0.99:1'
 export const SECRET: Buffer = Buffer.from('a secret of at least sixteen bytes')
 
 /** Where node `id` listens. */
@@ -173,12 +175,50 @@ export class Lab {
     return callers
   }
 
-  client(id: number, secret?: Buffer): Promise<ClientConnection> {
+  /** Somebody in the middle of the way to node 1, at MIDDLE, who hears everything that comes and may change it. */
+  async eavesdrop(change: (chunk: Buffer) => Buffer[]): Promise<Buffer[]> {
+    const heard: Buffer[] = []
+    const network = this.network.host('middle', new SimTime(this.world))
+    await network.listen(MIDDLE, undefined, (inner) => {
+      const outer = network.connect(addressOf(1), undefined)
+      const backlog: Buffer[] = []
+      inner.setHandlers({
+        data: (bytes) => {
+          heard.push(Buffer.from(bytes))
+          backlog.push(...change(Buffer.from(bytes)))
+          outer
+            .then((connection) => connection.write(backlog.splice(0)))
+            .catch(() => inner.destroy())
+        },
+        drain: () => {},
+        close: () => {
+          outer.then((connection) => connection.destroy()).catch(() => {})
+        },
+      })
+      outer.then(
+        (connection) => {
+          connection.setHandlers({
+            data: (bytes) => inner.write([bytes]),
+            drain: () => {},
+            close: () => inner.destroy(),
+          })
+        },
+        () => inner.destroy(),
+      )
+    })
+    return heard
+  }
+
+  client(
+    id: number,
+    secret: Buffer | undefined = undefined,
+    address: string = addressOf(id),
+  ): Promise<ClientConnection> {
     const time = new SimTime(this.world)
     const network = this.network.host('client', time)
     const options = { tls: undefined, secret, timeoutMs: 5_000 }
     const random = this.#random('client')
-    return this.complete(ClientConnection.connect(network, time, random, addressOf(id), options))
+    return this.complete(ClientConnection.connect(network, time, random, address, options))
   }
 
   complete<T>(promise: Promise<T>): Promise<T> {

@@ -103,6 +103,19 @@ test('a member whose certificate another authority signed is not let in (D11)', 
   assert.equal(transport.status().clients, 0)
 })
 
+test('a certificate of the authority that names another member is not enough to be one (D11)', async (t) => {
+  const { one, two } = await pair(t, () => ({ tls: ours.issue('m2') }))
+  const errors = () => [one, two].map((side) => side.status().peers[0]?.lastError?.code)
+  while (!errors().every((code) => code === 'QUORATE_UNAUTHORIZED')) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal(one.isUp(2) || two.isUp(1), false)
+  // A client checks the same: it does not talk to who says it is m1 with the certificate of m2.
+  const options = { tls: ours.issue('app'), secret: undefined, timeoutMs: 5_000 }
+  const dialing = ClientConnection.connect(network, time, random, one.address, options)
+  await assert.rejects(dialing, { code: 'QUORATE_UNAUTHORIZED' })
+})
+
 test('a process that is killed is reported down at once, and once (D12)', async (t) => {
   const one = listener()
   const options = { ...optionsOf(1, 1), listen: '127.0.0.1:0' }

@@ -205,3 +205,14 @@ test('news and resets come out of their bytes as they went in, and nothing else 
     assert.throws(() => decodeNews(encoded), DecodeError)
   }
 })
+
+test('the bytes are those of docs/formats.md', () => {
+  const range = { gte: Buffer.from('a'), lt: Buffer.from('b') }
+  const asks: { id: number; item: Ask }[] = [
+    { id: 7, item: { type: 'cursor', view: 5, range, reverse: false } },
+    { id: 8, item: { type: 'entries', cursor: 7, maxEntries: 512, maxBytes: 262_144 } },
+  ]
+  const documented =
+    '07000000 03 05000000 00 06 01000000 61 01000000 62 08000000 04 07000000 00020000 00000400'
+  assert.equal(body(asks, writeAsk).toString('hex'), documented.replaceAll(' ', ''))
+})

@@ -124,6 +124,25 @@ test('a count of keys or values that the body cannot hold is refused before anyt
   assert.throws(() => decodeReadCalls(body), DecodeError)
 })
 
+test('the bytes are those of docs/formats.md', () => {
+  const example = '0700000001002c010000000000000200000000000000000000000000f07f000000000088a340'
+  assert.equal(
+    encodeReadCalls([
+      {
+        id: 7,
+        level: 'session',
+        onBehind: 'wait',
+        minIndex: 300,
+        minTerm: 2,
+        maxStalenessMs: Number.POSITIVE_INFINITY,
+        remainingMs: 2500,
+        keys: [Buffer.from('k')],
+      },
+    ]).toString('hex'),
+    `${example}01000000010000006b`,
+  )
+})
+
 test('an applied index comes out as it went in', () => {
   fc.assert(
     fc.property(fc.maxSafeNat(), (index) => {

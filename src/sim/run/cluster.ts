@@ -219,10 +219,11 @@ export class Cluster {
   }
 
   #optionsOf(name: string): OpenOptions {
-    const { checkpointBytes, keepLogBytes, limits, protection } = this.knobs
+    const { checkpointBytes, keepLogBytes, limits, protection, strongReads } = this.knobs
     const { storage, ...store } = this.#setup.store
     return {
       timing: timingOf(this.knobs),
+      strongReads,
       ...(limits === 'tight' && { limits: TIGHT_LIMITS }),
       ...store,
       storage: { segmentBytes: SEGMENT_BYTES, checkpointBytes, keepLogBytes, ...storage },

@@ -31,13 +31,13 @@ export function inflict(event: FaultEvent, target: FaultTarget): void {
 /** Begins a fault; false when it meets nothing. */
 function begin(event: FaultEvent, target: FaultTarget): boolean {
   const { seats } = target
-  const seatOf = (member: number) =>
-    (member >= WHOEVER_LEADS ? target.leader : undefined) ?? seats[member % seats.length]!
   switch (event.type) {
     case 'kill':
-      return crash(seatOf(event.member), event.downMs, target, (seat) => seat.kill())
+      return crash(seatOf(event.member, target), event.downMs, target, (seat) => seat.kill())
     case 'powerCut':
-      return crash(seatOf(event.member), event.downMs, target, (seat) => seat.powerCut(event.mode))
+      return crash(seatOf(event.member, target), event.downMs, target, (seat) =>
+        seat.powerCut(event.mode),
+      )
     case 'blackout':
       return (
         seats.filter((seat) =>
@@ -45,33 +45,33 @@ function begin(event: FaultEvent, target: FaultTarget): boolean {
         ).length > 0
       )
     case 'close':
-      return close(seatOf(event.member), event.downMs)
+      return close(seatOf(event.member, target), event.downMs)
     case 'pause':
-      return pause(seatOf(event.member), event.ms)
+      return pause(seatOf(event.member, target), event.ms)
     case 'flushError':
-      seatOf(event.member).isExcused = true
-      seatOf(event.member).host.databases.failNextFlush()
+      seatOf(event.member, target).isExcused = true
+      seatOf(event.member, target).host.databases.failNextFlush()
       return true
     case 'diskError':
-      seatOf(event.member).isExcused = true
-      seatOf(event.member).host.disk.failNext(event.operation, 'EIO', 'data')
+      seatOf(event.member, target).isExcused = true
+      seatOf(event.member, target).host.disk.failNext(event.operation, 'EIO', 'data')
       return true
     case 'slowDisk':
-      return slowDisk(seatOf(event.member), event, target)
+      return slowDisk(seatOf(event.member, target), event, target)
     case 'fullDisk':
-      return fullDisk(seatOf(event.member), event, target.world)
+      return fullDisk(seatOf(event.member, target), event, target.world)
     case 'clock':
-      seatOf(event.member).host.stepWall(event.stepMs)
+      seatOf(event.member, target).host.stepWall(event.stepMs)
       return true
     case 'rot':
-      return damage(event, seatOf(event.member), target)
+      return damage(event, seatOf(event.member, target), target)
     case 'stateLoss':
-      return loseState(seatOf(event.member), event.downMs, target)
+      return loseState(seatOf(event.member, target), event.downMs, target)
     case 'isolate':
-      return isolate(seatOf(event.member), event.ms, target)
+      return isolate(seatOf(event.member, target), event.ms, target)
     case 'transfer':
     case 'membership':
-      return target.administration.begin(event, seatOf(event.member))
+      return target.administration.begin(event, seatOf(event.member, target))
     case 'partition':
     case 'oneWayCut':
     case 'clog':
@@ -80,6 +80,10 @@ function begin(event: FaultEvent, target: FaultTarget): boolean {
     default:
       return unreachable(event)
   }
+}
+
+function seatOf(member: number, { seats, leader }: FaultTarget): Seat {
+  return (member >= WHOEVER_LEADS ? leader : undefined) ?? seats[member % seats.length]!
 }
 
 function crash(
@@ -185,7 +189,8 @@ type Disturbance = Extract<
   { readonly type: 'partition' | 'oneWayCut' | 'clog' | 'break' }
 >
 
-function disturb(event: Disturbance, { world, network, seats }: FaultTarget): boolean {
+function disturb(event: Disturbance, target: FaultTarget): boolean {
+  const { world, network, seats } = target
   const names = seats.map((seat) => seat.name)
   if (event.type === 'partition') {
     const sideOf = (at: number) => (event.side >> at) & 1
@@ -196,7 +201,7 @@ function disturb(event: Disturbance, { world, network, seats }: FaultTarget): bo
     world.schedule(event.ms, () => network.healAll())
     return true
   }
-  const [from, to] = [names[event.from % names.length]!, names[event.to % names.length]!]
+  const [from, to] = [seatOf(event.from, target).name, seatOf(event.to, target).name]
   if (from === to) return false
   switch (event.type) {
     case 'oneWayCut':

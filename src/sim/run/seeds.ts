@@ -5,19 +5,26 @@
 import type FastCheck from 'fast-check'
 import type { Arbitrary } from 'fast-check'
 import { clientArbitrary, knobsArbitrary, scheduleArbitrary } from '../schedule/arbitraries.js'
-import type { ClientEvent, Schedule } from '../schedule/schedule.js'
+import { PROFILES } from '../schedule/profiles.js'
+import type { ClientEvent, FaultClass, Schedule } from '../schedule/schedule.js'
 
 const EVENTS_MAX = 400
 const DURATION_MS = 16_000
 
-/** The schedules of the simulator's own workload. */
+/** The schedules of the simulator's own workload: each is drawn towards something. */
 export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {
-  return scheduleArbitrary<ClientEvent>(fc, {
-    maxEvents: EVENTS_MAX,
-    durationMs: DURATION_MS,
-    actions: clientArbitrary(fc),
-    knobs: knobsArbitrary(fc),
+  const profiles = PROFILES.map((profile) => {
+    const { weight, knobs, faults, clients } = profile
+    const arbitrary = scheduleArbitrary<ClientEvent>(fc, {
+      maxEvents: EVENTS_MAX,
+      durationMs: DURATION_MS,
+      actions: clientArbitrary(fc, clients),
+      knobs: knobsArbitrary(fc, knobs, Object.keys(faults) as FaultClass[]),
+      profile,
+    })
+    return { weight, arbitrary }
   })
+  return fc.oneof(...profiles)
 }
 
 /** The schedule of `seed`; the same for the same version of fast-check. */

@@ -270,9 +270,9 @@ async function readEverything({ store }: Seat): Promise<Map<string, string>> {
   return found
 }
 
-/** Files that nothing needs: all but the identity, the segments, one that is being prepared, and torn ends. */
+/** Files that nothing needs: all but the identity, marks, the segments, one that is being prepared, and torn ends. */
 function strayFiles({ host }: Seat): string[] {
-  const needed = [`${DIR}/member.json`, `${DIR}/CURRENT-STATE`]
+  const needed = [`${DIR}/member.json`, `${DIR}/CURRENT-STATE`, `${DIR}/loyal`]
   const own = host.disk.paths(DIR).filter((path) => !needed.includes(path))
   const log = host.disk.paths(`${DIR}/log`)
   return [...own, ...log.filter((path) => path.endsWith('.new')).slice(1)]

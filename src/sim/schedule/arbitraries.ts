@@ -4,7 +4,16 @@
  * Seeds and ids do not shrink: they key the draws of a run, and another key is another run.
  */
 import type FastCheck from 'fast-check'
-import type { Arbitrary } from 'fast-check'
+import type { Arbitrary, MaybeWeightedArbitrary } from 'fast-check'
+import {
+  CLIENT_WEIGHTS,
+  FAULT_WEIGHTS,
+  GENERAL,
+  KNOB_CHOICES,
+  type KnobChoices,
+  type Profile,
+  type Weights,
+} from './profiles.js'
 import {
   type Action,
   type ClientEvent,
@@ -29,10 +38,10 @@ export interface ScheduleParts<A extends Action> {
   readonly knobs: Arbitrary<Knobs>
   /** Classes of faults to draw; default all. Which of them happen is up to the knobs. */
   readonly faults?: readonly FaultClass[]
+  /** How often and when what happens; default at any time, of everything something. */
+  readonly profile?: Pick<Profile, 'faults' | 'clientShare' | 'times'>
 }
 
-/** So many of 100 events are done by clients. */
-const CLIENT_SHARE = 91
 /** Those first that leave a cluster as able as it was. */
 const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
   'add',
@@ -43,67 +52,76 @@ const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
   'addLearner',
   'demote',
 ]
-const WEIGHT = 2
-const WEIGHTS: Partial<Record<FaultClass, number>> = {
-  // Often there is nothing that it may damage.
-  rot: 4,
-  // Most changes need some that came before them.
-  membership: 5,
-}
+/** From one burst to the next. */
+const BURST_EVERY_MS = 400
+/** How long after the beginning of a burst. */
+const WITHIN_BURST_MS: readonly number[] = [0, 0, 1, 5, 30]
 const SEED_MAX = 2 ** 31 - 1
 
 /** Schedules of `actions` by clients, with faults in between. `fc` is the module `fast-check`. */
 export function scheduleArbitrary<A extends Action>(
   fc: typeof FastCheck,
-  { maxEvents, durationMs, actions, knobs, faults = FAULT_CLASSES }: ScheduleParts<A>,
+  parts: ScheduleParts<A>,
 ): Arbitrary<Schedule<A>> {
   return fc.record({
     seed: fc.noShrink(fc.nat(SEED_MAX)),
-    knobs,
-    events: fc.array(eventArbitrary(fc, durationMs, actions, faults), {
-      maxLength: maxEvents,
-      size: 'max',
-    }),
+    knobs: parts.knobs,
+    events: fc.array(eventArbitrary(fc, parts), { maxLength: parts.maxEvents, size: 'max' }),
   })
 }
 
-/** Every circumstance; the harmless value comes first. */
-export function knobsArbitrary(fc: typeof FastCheck): Arbitrary<Knobs> {
-  return fc.record({
-    members: fc.constantFrom(3, 3, 3, 1, 5),
-    latency: fc.constantFrom('lan', 'lan', 'wan', 'uneven'),
-    disk: fc.constantFrom('fast', 'fast', 'slow'),
-    driftPpm: fc.constantFrom(0, 200, 5000),
-    elections: fc.constantFrom('normal', 'quick'),
-    keys: fc.constantFrom(4, 16, 64),
-    valueBytes: fc.constantFrom(0, 100, 3000),
-    checkpointBytes: fc.constantFrom(1 << 26, 1 << 16),
-    keepLogBytes: fc.constantFrom(1 << 28, 0, 20_000),
-    limits: fc.constantFrom('normal', 'normal', 'tight'),
-    protection: fc.constantFrom('none', 'none', 'none', 'secret'),
-    faults: fc.subarray([...FAULT_CLASSES]),
-  } as const)
+/**
+ * The circumstances of a run. The harmless value of each comes first; `choices` go before those that there are.
+ * @param faults classes of faults, of which some are switched on
+ */
+export function knobsArbitrary(
+  fc: typeof FastCheck,
+  choices: Partial<KnobChoices> = {},
+  faults: readonly FaultClass[] = FAULT_CLASSES,
+): Arbitrary<Knobs> {
+  const all: KnobChoices = { ...KNOB_CHOICES, ...choices }
+  const drawn = Object.entries(all).map(([name, values]) => [name, fc.constantFrom(...values)])
+  return fc.record({ ...Object.fromEntries(drawn), faults: fc.subarray([...faults]) })
 }
 
 function eventArbitrary<A extends Action>(
   fc: typeof FastCheck,
-  durationMs: number,
-  actions: Arbitrary<A>,
-  faults: readonly FaultClass[],
+  { durationMs, actions, faults = FAULT_CLASSES, profile = GENERAL }: ScheduleParts<A>,
 ): Arbitrary<ScheduleEvent<A>> {
-  const step = fc.record({ id: fc.noShrink(fc.maxSafeNat()), atMs: fc.nat(durationMs) })
+  const atMs = profile.times === 'spread' ? fc.nat(durationMs) : burstArbitrary(fc, durationMs)
+  const step = fc.record({ id: fc.noShrink(fc.maxSafeNat()), atMs })
+  const classes = faults.filter((name) => profile.faults[name] !== undefined)
   const what: Arbitrary<A | FaultEvent> =
-    faults.length === 0
+    classes.length === 0
       ? actions
       : fc.oneof(
-          { weight: CLIENT_SHARE, arbitrary: actions },
-          { weight: 100 - CLIENT_SHARE, arbitrary: faultArbitrary(fc, faults) },
+          { weight: profile.clientShare, arbitrary: actions },
+          {
+            weight: 100 - profile.clientShare,
+            arbitrary: faultArbitrary(fc, classes, profile.faults),
+          },
         )
   return fc.tuple(step, what).map(([when, does]: [Step, A | FaultEvent]) => ({ ...when, ...does }))
 }
 
+/** Times at which several things happen. */
+function burstArbitrary(fc: typeof FastCheck, durationMs: number): Arbitrary<number> {
+  return fc
+    .tuple(fc.nat(Math.ceil(durationMs / BURST_EVERY_MS)), fc.constantFrom(...WITHIN_BURST_MS))
+    .map(([burst, within]) => burst * BURST_EVERY_MS + within)
+}
+
 /** What the simulator's own clients do. */
-export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
+export function clientArbitrary(
+  fc: typeof FastCheck,
+  weights: Weights<ClientEvent['type']> = CLIENT_WEIGHTS,
+): Arbitrary<ClientEvent> {
+  return oneOf(fc, clientArbitraries(fc), weights)
+}
+
+function clientArbitraries(
+  fc: typeof FastCheck,
+): Record<ClientEvent['type'], Arbitrary<ClientEvent>> {
   const client = fc.nat(5)
   const member = fc.nat(4)
   const key = fc.nat(63)
@@ -145,24 +163,30 @@ export function clientArbitrary(fc: typeof FastCheck): Arbitrary<ClientEvent> {
     level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
     paceMs: fc.constantFrom(0, 0, 20, 400),
   })
-  return fc.oneof(
-    { weight: 10, arbitrary: write },
-    { weight: 10, arbitrary: read },
-    { weight: 1, arbitrary: handOver },
-    { weight: 1, arbitrary: checkpoint },
-    { weight: 1, arbitrary: watch },
-  )
+  return { write, read, handOver, checkpoint, watch }
 }
 
 /** One fault, of the classes named; default any. */
 export function faultArbitrary(
   fc: typeof FastCheck,
   classes: readonly FaultClass[] = FAULT_CLASSES,
+  weights: Weights<FaultClass> = FAULT_WEIGHTS,
 ): Arbitrary<FaultEvent> {
-  const all = Object.entries(faultArbitraries(fc)) as [FaultClass, Arbitrary<FaultEvent>][]
-  const wanted = all.filter(([name]) => classes.includes(name))
+  const wanted = Object.entries(weights).filter(([name]) => classes.includes(name as FaultClass))
+  return oneOf(fc, faultArbitraries(fc), Object.fromEntries(wanted))
+}
+
+/** One of those that have a weight. */
+function oneOf<T, N extends string>(
+  fc: typeof FastCheck,
+  arbitraries: Record<N, Arbitrary<T>>,
+  weights: Weights<N>,
+): Arbitrary<T> {
+  const names = Object.keys(arbitraries) as N[]
   return fc.oneof(
-    ...wanted.map(([name, arbitrary]) => ({ weight: WEIGHTS[name] ?? WEIGHT, arbitrary })),
+    ...names.map((name): MaybeWeightedArbitrary<T> => {
+      return { weight: weights[name] ?? 0, arbitrary: arbitraries[name] }
+    }),
   )
 }
 
@@ -177,7 +201,8 @@ function faultArbitraries(fc: typeof FastCheck): Record<FaultClass, Arbitrary<Fa
     'arbitrary' as const,
   )
   const downMs = fc.constantFrom(10, 300, 3000)
-  const ms = fc.constantFrom(50, 800, 5000)
+  // Less than an election takes, about as much, and more, with every setting of the clock.
+  const ms = fc.constantFrom(50, 400, 800, 2000, 5000)
   const is = <T extends string>(type: T) => fc.constant(type)
   const stepMs = fc.integer({ min: -60_000, max: 60_000 })
   return {

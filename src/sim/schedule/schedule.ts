@@ -51,6 +51,8 @@ export interface Knobs {
   readonly limits: 'normal' | 'tight'
   /** How connections are protected: not at all, on addresses of one machine, or by a shared secret. */
   readonly protection: 'none' | 'secret'
+  /** How strong reads know that the leader leads. */
+  readonly strongReads: 'quorum' | 'lease'
   /** Faults of other classes do not happen. */
   readonly faults: readonly FaultClass[]
 }
@@ -68,6 +70,7 @@ export const HARMLESS: Knobs = {
   keepLogBytes: 1 << 28,
   limits: 'normal',
   protection: 'none',
+  strongReads: 'quorum',
   faults: [],
 }
 

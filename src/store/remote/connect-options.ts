@@ -28,8 +28,8 @@ export interface ConnectOptions {
   readonly secret?: string | Uint8Array
   /**
    * Which member serves a weak read: the `nearest` by measured latency (the default), each in turn (`round-robin`),
-   * any (`random`), or the one with the fewest reads unanswered (`least-outstanding`). Slow and failing members are left out
-   * until they are well again. Strong reads and writes go to the leader.
+   * any (`random`), or the one with the fewest reads unanswered (`least-outstanding`). Slow and failing members are
+   * left out until they are well again. Strong reads and writes go to the leader.
    */
   readonly balance?: Balance
   /** How long `connect` waits for the first member; default 10,000. */

@@ -13,11 +13,11 @@ const NO_MEMORY = { writeBufferBytes: 1024 * 1024, cacheBytes: 0 }
 /**
  * Connects to a running cluster: the same Store as `Store.open` gives, without a member in this process.
  *
- * One address is enough: the others are learned from the members, and kept up to date. Resolves when one member has
- * answered; from then on lost connections are made again by themselves, calls go to whichever member can serve them,
- * and writes happen exactly once whoever fails meanwhile. A cursor of a scan ends with QUORATE_NETWORK (retryable) when the
- * member that keeps its state is lost. Costs a connection to each member, up to eight; keeps the process alive until
- * `close`.
+ * One address is enough: the others are learned from the members, and kept up to date. Resolves when one member
+ * has answered; from then on lost connections are made again by themselves, calls go to whichever member can serve
+ * them, and writes happen exactly once whoever fails meanwhile. A cursor of a scan ends with QUORATE_NETWORK
+ * (retryable) when the member that keeps its state is lost. Costs a connection to each member, up to eight; keeps
+ * the process alive until `close`.
  *
  * @param addresses `host:port` or `unix:/path`, of one member or several.
  * @throws {StoreError} QUORATE_NETWORK nobody answered in time; QUORATE_UNAUTHORIZED, QUORATE_FORBIDDEN;

@@ -24,6 +24,7 @@ import { CallMeters } from '../../member/call-meters.js'
 import type { LogIndex } from '../../raft/types.js'
 import { type BackupOptions, type BackupResult, writeBackup } from '../../snapshot/backup.js'
 import type { ClientWorld } from '../../transport/client.js'
+import { mayAct } from '../../transport/client-roles.js'
 import {
   asMembershipAnswer,
   type MembershipAnswer,
@@ -111,6 +112,7 @@ export class RemoteBackend implements Backend {
     for (;;) {
       const link = this.#pool.links.find(({ news }) => news !== undefined)
       if (link?.news !== undefined) {
+        if (!mayAct(link.news.role, 'read')) throw noRole()
         await this.#status.refresh(this.#pool.links)
         return boundsOf(link.news)
       }
@@ -340,6 +342,11 @@ export class RemoteBackend implements Backend {
       retryable: true,
     })
   }
+}
+
+function noRole(): StoreError {
+  const message = 'nothing that this client proves gives it a role: see the option clients'
+  return new StoreError('QUORATE_FORBIDDEN', message)
 }
 
 /** A call that was sent and whose answer is lost: not to be made again by itself. */

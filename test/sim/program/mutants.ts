@@ -87,14 +87,14 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     'member: a session reads wherever it is, whatever its token says',
     'member/reads.js',
-    "read.level !== 'strong' && this.#source.appliedIndex >= read.minIndex",
-    "read.level !== 'strong'",
+    'if (isFresh && this.#source.appliedIndex >= read.minIndex) {',
+    'if (isFresh) {',
   ),
   mutant(
     'member: a strong read is served before its index is applied',
     'member/reads.js',
-    'if (index <= this.#source.appliedIndex) {',
-    'if (true) {',
+    'if (index <= applied)\n            this.#enqueue(round.reads);',
+    'if (true)\n            this.#enqueue(round.reads);',
   ),
   {
     name: 'member: an answer goes by index, whatever the term',
@@ -108,8 +108,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'member/local-reader.js',
-        find: 'machine.visible.index === machine.appliedIndex',
-        replace: 'true',
+        find: 'if (machine.visible.index === machine.appliedIndex) {',
+        replace: 'if (true) {',
       },
       {
         file: 'member/local-reader.js',
@@ -121,7 +121,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'member: reads under a lease that does not end',
     edits: [
-      { file: 'member/storage.js', find: "reads: 'safe'", replace: "reads: 'lease'" },
+      {
+        file: 'member/storage.js',
+        find: "reads: options.strongReads === 'lease' ? 'lease' : 'safe'",
+        replace: "reads: 'lease'",
+      },
       {
         file: 'raft/leader.js',
         find: 'hasCommittedInTerm(state) && state.lease.isValid',
