@@ -328,6 +328,11 @@ const rules: readonly Rule[] = [
     ],
   },
   {
+    title: 'what the entry points export has a docstring where it is declared',
+    faults: (sources) => exportedBy(sources).flatMap((name) => undocumented(name, sources)),
+    broken: ['src/index.ts', "export { Planted } from './index.js'\nexport class Planted {}\n"],
+  },
+  {
     title: 'every file begins with a comment that says what it is; a test says it in its titles',
     faults: (sources) =>
       sources
@@ -336,6 +341,35 @@ const rules: readonly Rule[] = [
     broken: ['src/log/planted.ts', "import './segment.js'\n"],
   },
 ]
+
+/** The names that the entry points give out, each with the file that it comes from. */
+function exportedBy(sources: readonly Source[]): { name: string; path: string }[] {
+  return sources
+    .filter(({ path }) => ENTRY_POINTS.has(path))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(/^export (?:type )?\{([^}]*)\} from '([^']+)'/gm)].flatMap(
+        ([, names, from]) =>
+          names!
+            .split(',')
+            .map((name) => name.replace('type ', '').trim().split(' as ')[0]!)
+            .filter((name) => name !== '')
+            .map((name) => ({ name, path: targetOf(path, from!) ?? from! })),
+      ),
+    )
+}
+
+function undocumented(
+  { name, path }: { name: string; path: string },
+  sources: readonly Source[],
+): string[] {
+  const text = sources.find((source) => source.path === path)?.text ?? ''
+  const kinds = 'class|interface|type|function\\*?|const'
+  const declared = new RegExp(`^export (?:abstract |async )*(?:${kinds}) ${name}\\b`, 'm').exec(
+    text,
+  )
+  const before = text.slice(0, declared?.index ?? 0).trimEnd()
+  return before.endsWith('*/') ? [] : [`${path}: ${name}`]
+}
 
 for (const { title, faults, broken } of rules) {
   test(title, () => {

@@ -96,8 +96,11 @@ export interface StoreErrorOptions {
 /** An operating error with a stable `code`, the `outcome` of the write it ended, and whether to try again. */
 export class StoreError extends Error {
   override readonly name: string
+  /** Stable: what to tell errors apart by. */
   readonly code: StoreErrorCode
+  /** What became of the write that it ended; `none` for everything else. */
   readonly outcome: Outcome
+  /** Whether the same call may succeed if it is simply made again. */
   readonly retryable: boolean
   /** With QUORATE_OVERLOADED: after so long another attempt is worth it; undefined when that is not known. */
   readonly retryAfterMs: number | undefined

@@ -67,6 +67,7 @@ export async function grantLease(
 export class Lease implements AsyncDisposable {
   /** 16 hexadecimal digits; for `put(…, { lease })`, also by other clients. */
   readonly id: string
+  /** How long it lives without being kept alive, in milliseconds. */
   readonly ttlMs: number
   /** Resolves with the reason when the lease is known to be gone, or when nobody keeps it alive here any more. */
   readonly lost: Promise<Error>

@@ -143,6 +143,7 @@ export class Watch<T = unknown, K = string>
     if (typeof begun === 'object') throw begun.error
   }
 
+  /** The next event; waits until there is one. Called by `for await`. */
   next(): Promise<IteratorResult<WatchEvent<T, K>, undefined>> {
     const call = () => this.#events.next()
     if (!TRACES.watch.isOn) return call()

@@ -44,6 +44,7 @@ const CAPACITY_MIN = 512
 export class WriteResult implements Position {
   /** The log index at which the write was applied; reads at this position or later see it. */
   readonly index: number
+  /** The term of the entry at `index`. */
   readonly term: number
   readonly #tokens: Tokens
 
