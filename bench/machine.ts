@@ -1,7 +1,11 @@
 /** Where a benchmark ran: figures mean nothing without it. */
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { cpus, release, totalmem, type } from 'node:os'
 import { join } from 'node:path'
+
+/** The database may lie beside this package, or below it. */
+const require = createRequire(import.meta.url)
 
 /** The machine, the versions and the command, as plain data. */
 export interface Machine {
@@ -18,14 +22,14 @@ export interface Machine {
 /** Describes this machine; `name` is the benchmark's. */
 export function thisMachine(name: string, args: readonly string[]): Machine {
   return {
-    command: ['npm run bench --', name, ...args].join(' '),
+    command: [process.env.QUORATE_BENCH_COMMAND ?? 'npm run bench --', name, ...args].join(' '),
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     system: `${type()} ${release()}`,
     node: process.version,
-    quorate: versionIn('package.json'),
-    classicLevel: versionIn('node_modules/classic-level/package.json'),
+    quorate: versionIn(join(import.meta.dirname, '../../package.json')),
+    classicLevel: versionIn(require.resolve('classic-level/package.json')),
   }
 }
 
@@ -40,6 +44,5 @@ export function describeMachine(machine: Machine): string {
 }
 
 function versionIn(path: string): string {
-  const text = readFileSync(join(import.meta.dirname, '../..', path), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
 }

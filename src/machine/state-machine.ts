@@ -123,6 +123,8 @@ export class StateMachine {
   /** The end of the batch being filled or written; equal to `#applied` when there is none. */
   #reached: EntryId
   #reachedConfiguration: Configuration
+  /** The entry that is being interpreted, which belongs to the batch; 0 when none is. */
+  #interpreting: LogIndex = 0
   #checkpointIndex: LogIndex
   #recovery: MachineRecovery | undefined
   /** Whether the database can be read: not while it is being opened again. */
@@ -357,7 +359,8 @@ export class StateMachine {
   viewAt(index: LogIndex): PendingCut<MachineView> {
     if (this.#failure !== undefined) return { coming: Promise.resolve(undefined), drop: () => {} }
     assert(index > this.#applied.index, 'a state that is to come is not the present one', { index })
-    const { coming, drop } = this.#pins.addCut(Math.max(index, this.#reached.index))
+    const from = Math.max(index, this.#reached.index, this.#interpreting)
+    const { coming, drop } = this.#pins.addCut(from)
     const view = coming.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
     return { coming: view, drop }
   }
@@ -515,33 +518,33 @@ export class StateMachine {
     const next = entries[applied.length]!
     this.#interpreted = []
     this.#fill(entries, applied)
-    if (this.#reached.index < next.index) await this.#interpret(entries, applied)
-  }
-
-  #requireNext({ index }: Entry): void {
-    const { index: reached } = this.#reached
-    assert(index === reached + 1, 'entries are applied without a gap', { index, reached })
+    if (this.#reached.index === next.index - 1) await this.#interpret(entries, applied)
   }
 
   /** The same as `#fill` for entries that depend on the state, at least one. */
   async #interpret(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
     const overlay = new Overlay(this.#database)
     const target = { overlay, sessions: this.#sessions, digest: this.#digest }
+    let reached = this.#reached
     try {
       while (applied.length < entries.length && !overlay.isFull) {
         const entry = entries[applied.length]!
         if (!readsState(entry)) break
-        this.#requireNext(entry)
-        const { outcomes, changes, expiry } = await interpretEntry(entry, target)
+        requireNext(entry, reached)
         const { index, term } = entry
-        this.#reached = { index, term }
+        this.#interpreting = index
+        const { outcomes, changes, expiry } = await interpretEntry(entry, target)
+        reached = { index, term }
         this.#interpreted.push(changes)
         this.#digest.endEntry(index, term, this.#sessions)
         applied.push({ index, term, outcomes, configuration: undefined, expiry })
         if (this.#pins.has(index)) break
       }
+      // Not before: until its end is known nobody may count on where the batch ends.
+      this.#reached = reached
       this.#batch.addInterpreted(overlay)
     } finally {
+      this.#interpreting = 0
       await overlay.close()
     }
   }
@@ -550,7 +553,7 @@ export class StateMachine {
   #fill(entries: readonly Entry[], applied: AppliedEntry[]): void {
     while (applied.length < entries.length && !this.#batch.isFull) {
       const entry = entries[applied.length]!
-      this.#requireNext(entry)
+      requireNext(entry, this.#reached)
       if (readsState(entry)) break
       this.#outcomes = []
       this.#reached = entry
@@ -615,6 +618,10 @@ export class StateMachine {
     this.#batch.restart(this.#database.batch(), this.#digest)
     this.#pins.settle(reached.index, () => this.#database.snapshot())
   }
+}
+
+function requireNext({ index }: Entry, { index: reached }: EntryId): void {
+  assert(index === reached + 1, 'entries are applied without a gap', { index, reached })
 }
 
 /** Whether what `entry` does depends on the state. */

@@ -177,12 +177,15 @@ export class AppliedWaits {
   }
 
   #tooLate({ index, where }: Wait): StoreError {
-    const voters = this.#ports.voters()
-    const at = where === 'here' ? 'this member' : `${this.#count(voters, index)} voters`
-    const asked = where === 'here' ? '' : `, not at ${where === 'all' ? 'all' : where.members}`
-    const applied = where === 'here' ? 'not applied at this member' : `applied at ${at}${asked}`
-    const message = `entry ${index} is committed, and ${applied} within the call's time`
+    const message = `entry ${index} is committed, and was not applied ${this.#whereIn(where, index)} in time`
     return new StoreError('QUORATE_ACK_TIMEOUT', message, { outcome: 'committed' })
+  }
+
+  #whereIn(where: AppliedWhere, index: LogIndex): string {
+    if (where === 'here') return 'here'
+    const voters = this.#ports.voters()
+    const wanted = where === 'all' ? `all ${voters.length}` : where.members
+    return `at ${wanted} voters, but at ${this.#count(voters, index)},`
   }
 }
 

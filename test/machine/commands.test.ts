@@ -273,3 +273,35 @@ test('on LevelDB they do what they do on the simulated database, to the byte', a
     await rm(root, { recursive: true, force: true })
   }
 })
+
+test('a view of a state to come is had while entries are interpreted, exactly there if it was asked for before', async () => {
+  let [exact, later] = [0, 0]
+  for (let seed = 0; seed < 30; seed++) {
+    const host = new TestHost(seed)
+    const machine = await host.open()
+    const all = Array.from({ length: 20 }, (): Command[][] => [
+      [
+        {
+          type: 'txn',
+          compares: [{ type: 'empty', range: { gte: Buffer.alloc(0) } }],
+          then: [],
+          else: [],
+        },
+      ],
+    ])
+    const { entries } = written(all)
+    const before = machine.viewAt(7).coming
+    const applying = machine.apply(entries)
+    await host.world.advance((seed % 10) * 0.15)
+    const asked = machine.appliedIndex + 1
+    const after = asked > 20 ? undefined : machine.viewAt(asked).coming
+    await host.run(applying)
+    assert.equal((await before)?.appliedIndex, 7)
+    if (after === undefined) continue
+    const view = await after
+    assert.ok(view !== undefined && view.appliedIndex >= asked, `seed ${seed}`)
+    if (view.appliedIndex === asked) exact++
+    else later++
+  }
+  assert.ok(later > 0 && exact > 0, `${exact} exact, ${later} later`)
+})

@@ -109,7 +109,7 @@ test('bounded reads share a round, and one that came after it was sent needs it 
   assert.deepEqual(second, [10])
 })
 
-test('reads that keep coming within the bound renew the proof when half of it is over, and wait for nothing', async () => {
+test('reads that keep coming within the bound renew the proof at half of it, and wait for nothing', async () => {
   const desk = new Desk()
   const bounded = { level: 'eventual', maxStalenessMs: 100 } as const
   desk.read(bounded)

@@ -23,7 +23,7 @@ async function three(seed: number): Promise<Trio> {
 
 /** `name` hears from the others, and its state falls behind. */
 function slowDown(cluster: SimCluster, name: string): void {
-  cluster.host(name).slow(20_000)
+  cluster.host(name).slow(10_000)
 }
 
 function tokenAt({ cluster, leader }: Trio, index: number, term: number): string {
@@ -137,7 +137,7 @@ test('a session read that is behind waits, and asks the leader at once or after 
   const waited = cluster.world.now - from
   assert.ok(waited >= 1000 && waited < 1200, `asked after ${waited} ms`)
   cluster.host(follower).slow(1)
-  await cluster.world.advance(20_000)
+  await cluster.world.advance(30_000)
   assert.equal((await cluster.run(session.getWithMeta('k'))).servedBy, follower)
   await cluster.close()
 })

@@ -1,0 +1,81 @@
+/** What all benchmarks with results do around their measurements: flags, a folder, the table's frame, the file. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EXIT_INTERRUPTED, untilInterrupted } from '../src/cli/interrupt.js'
+import { print } from '../src/cli/terminal.js'
+import { describeMachine, thisMachine } from './machine.js'
+import { type Results, type Row, resultTable, SCHEMA, writeResults } from './results.js'
+
+/** What a benchmark is given. */
+export interface BenchContext {
+  /** A folder of its own, removed in the end. */
+  readonly root: string
+  /** Ends what would outlive the benchmark; called in reverse order, also when it was interrupted. */
+  onEnd(end: () => Promise<void> | void): void
+  /** Something that a reader of the results must know; printed at once, and kept. */
+  note(text: string): void
+  /** A line on how far it is; not kept. */
+  progress(text: string): void
+}
+
+/** A benchmark that gives rows. */
+export interface Bench {
+  readonly name: string
+  readonly args: readonly string[]
+  readonly plan: Results['plan']
+  /** Where the results go besides the terminal. */
+  readonly json: string | undefined
+  /** The figures that the table shows, in this order. */
+  readonly columns: readonly string[]
+  /** What a reader of the table must know, in short lines. */
+  readonly legend: readonly string[]
+  readonly measure: (context: BenchContext) => Promise<readonly Row[]>
+}
+
+/** Runs a benchmark: prints the machine, the table and what it means, and writes the file. */
+export async function runBench(bench: Bench): Promise<Results | undefined> {
+  const machine = thisMachine(bench.name, bench.args)
+  print(`${describeMachine(machine)}\n`)
+  const notes: string[] = []
+  const rows = await measureIn(bench, notes)
+  if (rows === undefined) {
+    process.exitCode = EXIT_INTERRUPTED
+    return undefined
+  }
+  print(`\n${resultTable(rows, bench.columns)}\n`)
+  for (const line of bench.legend) print(line)
+  for (const note of notes) print(`note: ${note}`)
+  const results: Results = {
+    schema: SCHEMA,
+    benchmark: bench.name,
+    machine,
+    finishedAt: new Date().toISOString(),
+    plan: bench.plan,
+    rows,
+    notes,
+  }
+  if (bench.json !== undefined) await writeResults(bench.json, results)
+  return results
+}
+
+async function measureIn(bench: Bench, notes: string[]): Promise<readonly Row[] | undefined> {
+  const root = await mkdtemp(join(tmpdir(), 'quorate-bench-'))
+  const ends: (() => Promise<void> | void)[] = []
+  const context: BenchContext = {
+    root,
+    onEnd: (end) => ends.push(end),
+    note: (text) => {
+      notes.push(text)
+      process.stderr.write(`note: ${text}\n`)
+    },
+    progress: (text) => process.stderr.write(`${text}\n`),
+  }
+  try {
+    const end = await untilInterrupted(bench.measure(context))
+    return end === 'interrupted' ? undefined : end
+  } finally {
+    for (const end of ends.reverse()) await end()
+    await rm(root, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * What does each consistency level cost: by who serves it, and by how far the members are apart?
+ *
+ * Open loop: operations begin at times of their own (Poisson), decided in a process of its own, and latencies count from
+ * the intended start. Nine of ten operations read at the level, one writes, so that a session has something to wait for.
+ * The members stand behind fault proxies, which add the round trip; what they really add is measured in the same run.
+ * Rates rise until the system does not keep up: the points together are the throughput-latency curve.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseFlags, UsageError, wholeNumber } from '../src/cli/command-line.js'
+import { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
+import { print } from '../src/cli/terminal.js'
+import type { ReadLevel } from '../src/index.js'
+import { type BenchContext, runBench } from './bench-run.js'
+import { Generator } from './generator.js'
+import type { LatencySummary } from './latencies.js'
+import type { LoadOperations } from './load-operations.js'
+import { leaderOf, type Target, targetsOf } from './member-targets.js'
+import type { PacedResult } from './open-loop.js'
+import { isTooLate, type OpenLoad } from './pace.js'
+import { figure, type Row } from './results.js'
+import { measureRoundTrip } from './round-trip.js'
+import type { Workload } from './workload.js'
+
+const HELP = `npm run bench -- levels [flags]
+
+  --quick       two distances, two rates, one short run: whether it works, not what it does
+  --rtt LIST    added round trips in ms (0,1,10,50)
+  --rates LIST  operations per second, rising (200,1000,3000,6000,12000)
+  --runs N      runs (3)
+  --ms N        milliseconds per measurement (2000)
+  --json FILE   write all figures and curves there as well`
+
+/** The levels: those of the API, and eventual with a bound on its age. */
+const LEVELS: readonly {
+  readonly name: string
+  readonly level: ReadLevel
+  readonly bound?: number
+}[] = [
+  { name: 'strong', level: 'strong' },
+  { name: 'session', level: 'session' },
+  { name: 'eventual, 100 ms', level: 'eventual', bound: 100 },
+  { name: 'eventual', level: 'eventual' },
+]
+const KEY_COUNT = 10_000
+const VALUE_BYTES = 128
+const WARM_UP_SHARE = 0.25
+/** With less of the offered load done, or a median above it, higher rates would say nothing new. */
+const KEEPS_UP_SHARE = 0.9
+const SLOW_P50_MS = 500
+
+interface Plan {
+  readonly rtts: readonly number[]
+  readonly rates: readonly number[]
+  readonly runs: number
+  readonly ms: number
+}
+
+/** Everything about one point of a curve but its figures. */
+interface Case {
+  readonly level: (typeof LEVELS)[number]
+  readonly target: Target
+  readonly rttMs: number
+  readonly perSecond: number
+}
+
+const QUICK: Plan = { rtts: [0, 10], rates: [200, 1000], runs: 1, ms: 600 }
+
+/** Runs the benchmark and prints its table. */
+export async function levels(args: readonly string[]): Promise<void> {
+  const flags = parseFlags(args, {
+    quick: { type: 'boolean', default: false },
+    rtt: { type: 'string', default: '0,1,10,50' },
+    rates: { type: 'string', default: '200,1000,3000,6000,12000' },
+    runs: { type: 'string', default: '3' },
+    ms: { type: 'string', default: '2000' },
+    json: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  })
+  if (flags.help) return print(HELP)
+  const plan: Plan = flags.quick
+    ? QUICK
+    : {
+        rtts: numbers('rtt', flags.rtt),
+        rates: numbers('rates', flags.rates),
+        runs: wholeNumber('runs', flags.runs, 1),
+        ms: wholeNumber('ms', flags.ms, 100),
+      }
+  await runBench({
+    name: 'levels',
+    args,
+    plan: { ...plan, keys: KEY_COUNT, valueBytes: VALUE_BYTES, members: 3 },
+    json: flags.json,
+    columns: ['done', 'get p50', 'get p99', 'put p50', 'put p99', 'lateness p99', 'errors'],
+    legend: LEGEND,
+    measure: (context) => measureAll(plan, context),
+  })
+}
+
+const LEGEND = [
+  'Open loop, 90 % get and 10 % put of 128 B, 10,000 keys; latencies from the intended start. Medians of',
+  'the runs with their range. Three member processes, three proxies and the generator share this machine;',
+  'a client is a process of its own, as far from the members as they are from each other. Below 1 ms the',
+  'lateness of the generator is part of what is seen.',
+]
+
+function numbers(flag: string, text: string): number[] {
+  const found = text.split(',').map(Number)
+  if (found.some((each) => !Number.isFinite(each) || each < 0)) {
+    throw new UsageError(`--${flag} takes numbers from 0 on with commas between, not '${text}'`)
+  }
+  return found
+}
+
+async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
+  const dir = join(context.root, 'members')
+  await mkdir(dir)
+  const cluster = await SpawnedCluster.start<LoadOperations>({
+    dir,
+    store: { valueEncoding: 'binary' },
+    script: join(import.meta.dirname, 'load-process.js'),
+  })
+  context.onEnd(() => cluster.close())
+  const generator = new Generator()
+  context.onEnd(() => generator.end())
+  const leader = await leaderOf(cluster)
+  await cluster.call(leader, 'fill', { keyCount: KEY_COUNT, valueBytes: VALUE_BYTES })
+  const rows: Row[] = []
+  for (const rttMs of plan.rtts) {
+    cluster.spread(rttMs)
+    const really = await measureRoundTrip(rttMs)
+    context.note(
+      `an added round trip of ${rttMs} ms is ${really.p50.toFixed(2)} ms in the median here`,
+    )
+    for (const target of await targetsOf(cluster, generator)) {
+      for (const level of LEVELS) {
+        rows.push(...(await curve(plan, { level, target, rttMs }, context)))
+      }
+    }
+  }
+  return rows
+}
+
+/** The points of one curve, up to the first rate that the system does not keep up with. */
+async function curve(
+  plan: Plan,
+  at: Omit<Case, 'perSecond'>,
+  context: BenchContext,
+): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const perSecond of plan.rates) {
+    const each: Case = { ...at, perSecond }
+    const results: PacedResult[] = []
+    for (let run = 0; run < plan.runs; run++) results.push(await measureOne(plan, each, run))
+    const sound = results.filter(({ lateness, latency }) => !isTooLate(lateness, latency.all))
+    const name = `${at.level.name} at the ${at.target.role}, ${at.rttMs} ms, ${perSecond} per s`
+    if (sound.length < results.length) {
+      const late = results.length - sound.length
+      context.note(`${name}: the generator was late in ${late} of ${results.length} runs, left out`)
+    }
+    if (sound.length === 0) break
+    const row = rowOf(each, sound)
+    rows.push(row)
+    context.progress(`${name}: get p50 ${row.figures['get p50']!.median.toFixed(2)} ms`)
+    if (row.figures.done!.median < perSecond * KEEPS_UP_SHARE) break
+    if (row.figures['get p50']!.median > SLOW_P50_MS) break
+  }
+  return rows
+}
+
+function measureOne(plan: Plan, each: Case, run: number): Promise<PacedResult> {
+  const { level, bound } = each.level
+  const workload: Workload = {
+    mix: { get: 0.9, put: 0.1 },
+    keyCount: KEY_COUNT,
+    choice: 'uniform',
+    valueBytes: VALUE_BYTES,
+    level,
+    ...(bound !== undefined && { maxStalenessMs: bound }),
+    ack: 'quorum',
+    batch: 1,
+    seed: run,
+  }
+  const warmUpMs = Math.round(plan.ms * WARM_UP_SHARE)
+  const load: OpenLoad = { perSecond: each.perSecond, warmUpMs, ms: plan.ms, seed: run }
+  return each.target.run(workload, load)
+}
+
+function rowOf({ level, target, rttMs, perSecond }: Case, runs: readonly PacedResult[]): Row {
+  const of = (pick: (run: PacedResult) => number) => runs.map(pick)
+  const none = Number.NaN
+  const get = (run: PacedResult): LatencySummary | undefined => run.latency.get
+  const put = (run: PacedResult): LatencySummary | undefined => run.latency.put
+  const errors = (run: PacedResult): number =>
+    Object.values(run.errors).reduce((sum, each) => sum + each, run.dropped)
+  return {
+    labels: { level: level.name, role: target.role, 'rtt, ms': rttMs, offered: perSecond },
+    figures: {
+      done: figure(
+        'per s',
+        of((run) => run.donePerSecond),
+      ),
+      'get p50': figure(
+        'ms',
+        of((run) => get(run)?.p50 ?? none),
+      ),
+      'get p99': figure(
+        'ms',
+        of((run) => get(run)?.p99 ?? none),
+      ),
+      'get p99.9': figure(
+        'ms',
+        of((run) => get(run)?.p999 ?? none),
+      ),
+      'put p50': figure(
+        'ms',
+        of((run) => put(run)?.p50 ?? none),
+      ),
+      'put p99': figure(
+        'ms',
+        of((run) => put(run)?.p99 ?? none),
+      ),
+      'lateness p99': figure(
+        'ms',
+        of((run) => run.lateness.p99),
+      ),
+      errors: figure('count', of(errors)),
+    },
+    curves: {
+      'get latency': get(runs[0]!)?.curve ?? [],
+      'put latency': put(runs[0]!)?.curve ?? [],
+    },
+  }
+}

@@ -1,0 +1,71 @@
+/** Who carries out an open load: a member whose role is known, or a client that is connected from outside. */
+
+import { pause } from '../src/cli/processes/process-cluster.js'
+import type { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
+import { StoreError } from '../src/index.js'
+import type { Generator } from './generator.js'
+import type { LoadOperations } from './load-operations.js'
+import type { PacedResult } from './open-loop.js'
+import type { OpenLoad } from './pace.js'
+import type { Workload } from './workload.js'
+
+/** Something that can be loaded; the generator is another process in any case. */
+export interface Target {
+  readonly role: 'leader' | 'follower' | 'client'
+  /** @throws {Error} when the member has another role by now */
+  run(workload: Workload, load: OpenLoad): Promise<PacedResult>
+}
+
+const POLL_MS = 20
+const PATIENCE_MS = 30_000
+
+/** The name of the member that leads; waits until one does. */
+export async function leaderOf(cluster: SpawnedCluster<LoadOperations>): Promise<string> {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; ) {
+    const running = cluster.members.filter((member) => cluster.isRunning(member))
+    const statuses = await Promise.all(
+      running.map((name) => cluster.call(name, 'status', undefined)),
+    )
+    const leaders = statuses.filter(({ role }) => role === 'leader').sort((a, b) => b.term - a.term)
+    if (leaders[0] !== undefined) return leaders[0].id
+    await pause(POLL_MS)
+  }
+  throw new StoreError('QUORATE_TIMEOUT', `no leader within ${PATIENCE_MS} ms`)
+}
+
+/** The leader, a follower and a client of `cluster`. */
+export async function targetsOf(
+  cluster: SpawnedCluster<LoadOperations>,
+  generator: Generator,
+): Promise<Target[]> {
+  const leader = await leaderOf(cluster)
+  const follower = cluster.members.find((name) => name !== leader)!
+  return [
+    memberTarget(cluster, generator, leader, 'leader'),
+    memberTarget(cluster, generator, follower, 'follower'),
+    {
+      role: 'client',
+      run: (workload, load) =>
+        generator.call('open', { addresses: cluster.addresses, workload, load }),
+    },
+  ]
+}
+
+function memberTarget(
+  cluster: SpawnedCluster<LoadOperations>,
+  generator: Generator,
+  member: string,
+  role: 'leader' | 'follower',
+): Target {
+  return {
+    role,
+    run: async (workload, load) => {
+      const port = await cluster.call(member, 'listen', { workload, load })
+      const lateness = await generator.call('drive', { port, load })
+      const result = await cluster.call(member, 'result', undefined)
+      const status = await cluster.call(member, 'status', undefined)
+      if (status.role !== role) throw new Error(`${member} is ${status.role} now: run it again`)
+      return { ...result, lateness }
+    },
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * When operations of an open load begin: at times of their own (Poisson arrivals), whatever becomes of earlier ones.
+ *
+ * Latencies count from these intended times, so a stall costs all operations that should have begun in it, as it does
+ * outside of benchmarks. Times are those of CLOCK_MONOTONIC, which all processes of a machine share. Near a due time the
+ * loop polls, because Node's timers are a millisecond late in the median; how late it was all the same is the pace's own
+ * lateness, and who is too late has measured itself (`isTooLate`).
+ */
+import { keyedU32 } from '../src/base/prng.js'
+import { Latencies, type LatencySummary } from './latencies.js'
+
+/** An open load. */
+export interface OpenLoad {
+  readonly perSecond: number
+  /** Before what counts. */
+  readonly warmUpMs: number
+  readonly ms: number
+  readonly seed: number
+}
+
+/** Timers are not trusted for the last so many milliseconds. */
+const POLL_WITHIN_MS = 2.5
+const LATE_SHARE = 0.1
+const LATE_FLOOR_MS = 1
+
+/** Milliseconds on the clock that all processes of this machine share. */
+export function sharedNow(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+/** The gap before the arrival of this number: exponential, so that arrivals are a Poisson process. */
+export function gapMs({ perSecond, seed }: OpenLoad, arrival: number): number {
+  const uniform = (keyedU32(seed, arrival) + 1) / 0x1_0000_0001
+  return (-Math.log(uniform) * 1000) / perSecond
+}
+
+/**
+ * Calls `begin` with the due time of each arrival, as soon as it is due, until the load is over.
+ * @returns the lateness of the calls that count
+ */
+export function pace(load: OpenLoad, begin: (dueAt: number) => void): Promise<LatencySummary> {
+  const lateness = new Latencies()
+  const from = sharedNow()
+  const end = from + load.warmUpMs + load.ms
+  let arrival = 0
+  let dueAt = from + gapMs(load, arrival++)
+  return new Promise((resolve) => {
+    const turn = (): void => {
+      let now = sharedNow()
+      while (dueAt <= now && dueAt < end) {
+        begin(dueAt)
+        if (dueAt >= from + load.warmUpMs) lateness.record(now - dueAt)
+        dueAt += gapMs(load, arrival++)
+        now = sharedNow()
+      }
+      if (dueAt >= end) resolve(lateness.summary())
+      else if (dueAt - now > POLL_WITHIN_MS) setTimeout(turn, dueAt - now - POLL_WITHIN_MS + 1)
+      else setImmediate(turn)
+    }
+    turn()
+  })
+}
+
+/**
+ * Whether a run says more about its generator than about what it loaded: one in a hundred operations began later than a
+ * tenth of the median latency, and later than a millisecond.
+ */
+export function isTooLate(lateness: LatencySummary, latency: LatencySummary): boolean {
+  return lateness.p99 > Math.max(LATE_FLOOR_MS, latency.p50 * LATE_SHARE)
+}
