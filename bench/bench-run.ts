@@ -28,6 +28,11 @@ export interface Bench {
   readonly json: string | undefined
   /** The figures that the table shows, in this order. */
   readonly columns: readonly string[]
+  /** Rows of another kind, that stand in a table of their own after the first. */
+  readonly second?: {
+    readonly columns: readonly string[]
+    readonly has: (row: Row) => boolean
+  }
   /** What a reader of the table must know, in short lines. */
   readonly legend: readonly string[]
   readonly measure: (context: BenchContext) => Promise<readonly Row[]>
@@ -43,7 +48,12 @@ export async function runBench(bench: Bench): Promise<Results | undefined> {
     process.exitCode = EXIT_INTERRUPTED
     return undefined
   }
-  print(`\n${resultTable(rows, bench.columns)}\n`)
+  const isSecond = bench.second?.has ?? (() => false)
+  const first = rows.filter((row) => !isSecond(row))
+  print(`\n${resultTable(first, bench.columns)}\n`)
+  if (bench.second !== undefined) {
+    print(`${resultTable(rows.filter(isSecond), bench.second.columns)}\n`)
+  }
   for (const line of bench.legend) print(line)
   for (const note of notes) print(`note: ${note}`)
   const results: Results = {

@@ -1,29 +1,34 @@
 /**
- * The program of a load generator: a process that is no member. It sends due times to a member that carries the
- * operations out (`drive`), or is the application itself, connected from outside (`open`, `closed`).
+ * The program of a process that is no member: it decides when operations begin (`drive`), or carries them out as an
+ * application does that is connected from outside (`listen`, `closed`). One process does one of the two at a time.
  */
-import { once } from 'node:events'
-import { connect as connectSocket } from 'node:net'
 import { connect, type Store } from '../src/index.js'
-import type { GeneratorOperations, GeneratorRequest } from './generator.js'
-import type { LatencySummary } from './latencies.js'
+import { type AwaitedLoad, awaitArrivals, sendArrivals } from './arrivals.js'
+import { serveParent } from './child.js'
+import type { ClientLoad, GeneratorOperations } from './generator.js'
 import type { ClosedLoad } from './load-operations.js'
 import { type Measurement, measure } from './measure.js'
-import { openLoop } from './open-loop.js'
-import { type OpenLoad, pace } from './pace.js'
+import type { OpenResult } from './open-loop.js'
 import { PlainLevel } from './plain-level.js'
+import { Probes } from './probes.js'
 import { operationsOf, operationsOn } from './workload.js'
 
-async function drive(port: number, load: OpenLoad): Promise<LatencySummary> {
-  const socket = connectSocket({ port, host: '127.0.0.1', noDelay: true })
-  await once(socket, 'connect')
-  const lateness = await pace(load, (dueAt) => {
-    const bytes = Buffer.allocUnsafe(8)
-    bytes.writeDoubleLE(dueAt)
-    socket.write(bytes)
-  })
-  socket.end()
-  return lateness
+let running: AwaitedLoad | undefined
+let client: Store | undefined
+let probes: Probes | undefined
+
+/** Connects anew: what an earlier load left behind in the client is no part of the next. */
+async function listen({ addresses, workload, load }: ClientLoad): Promise<number> {
+  client = await connect(addresses, { valueEncoding: 'binary' })
+  running = await awaitArrivals(load, operationsOf(client, workload))
+  return running.port
+}
+
+async function result(): Promise<OpenResult> {
+  if (running === undefined) throw new Error('no load was listened for')
+  const found = await running.result
+  await client?.close()
+  return found
 }
 
 /** Databases stay open: opening and filling is no part of a measurement. */
@@ -53,9 +58,19 @@ async function connected<T>(
 }
 
 const operations: GeneratorOperations = {
-  drive: ({ port, load }) => drive(port, load),
-  open: ({ addresses, workload, load }) =>
-    connected(addresses, (store) => openLoop(load, operationsOf(store, workload))),
+  drive: ({ port, load }) => sendArrivals(port, load),
+  listen,
+  result,
+  startProbes: async ({ addresses }) => {
+    client = await connect(addresses, { valueEncoding: 'binary' })
+    probes = new Probes(client)
+  },
+  probesAnsweredSince: async (time) => probes!.allAnsweredSince(time),
+  stopProbes: async () => {
+    const logs = probes!.stop()
+    await client?.close()
+    return logs
+  },
   closed: ({ addresses, workload, inFlight, ms }) =>
     connected(addresses, (store) => {
       const load = operationsOf(store, workload)
@@ -64,12 +79,4 @@ const operations: GeneratorOperations = {
   alone: loadAlone,
 }
 
-process.on('message', ({ id, operation, request }: GeneratorRequest) => {
-  operations[operation](request as never).then(
-    (result) => process.send?.({ id, result }),
-    (error: unknown) =>
-      process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
-  )
-})
-process.on('disconnect', () => process.exit(0))
-process.on('SIGINT', () => {})
+serveParent({ ...operations })

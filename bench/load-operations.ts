@@ -1,9 +1,10 @@
 /** What benchmarks ask of a member in a process of its own. */
 import type { MemberOperations } from '../src/cli/processes/operations.js'
-import type { MemberStatus, Store, StoreMetrics } from '../src/index.js'
+import type { MemberStatus, ReadLevel, Store, StoreMetrics } from '../src/index.js'
 import type { Measurement } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import type { OpenLoad } from './pace.js'
+import type { Probed, ProbeLog } from './probes.js'
 import type { Watched } from './watchers.js'
 import type { Workload } from './workload.js'
 
@@ -35,6 +36,13 @@ export interface LoadOperations extends MemberOperations {
   /** What became of the load since `listen`; resolves when its generator is gone and nothing is outstanding. */
   result(store: Store, request: undefined): Promise<OpenResult>
   metrics(store: Store, request: undefined): Promise<StoreMetrics>
+  /** Scans of everything at a level, one after the other; counted in entries. */
+  scanAll(
+    store: Store,
+    request: { readonly level: ReadLevel; readonly keyCount: number; readonly ms: number },
+  ): Promise<Measurement>
+  /** The 99th percentile of the event loop's delay, in ms, since the last call. */
+  loopDelay(store: Store, request: undefined): Promise<number>
   /** Begins watchers instead of those that there are; resolves when all of them see what comes. */
   watch(
     store: Store,
@@ -43,4 +51,8 @@ export interface LoadOperations extends MemberOperations {
   /** Bytes of memory that the process holds. */
   memory(store: Store, request: undefined): Promise<number>
   status(store: Store, request: undefined): Promise<MemberStatus>
+  /** See Probes; one set at a time. */
+  startProbes(store: Store, request: undefined): Promise<void>
+  probesAnsweredSince(store: Store, time: number): Promise<boolean>
+  stopProbes(store: Store, request: undefined): Promise<Readonly<Record<Probed, ProbeLog>>>
 }

@@ -33,10 +33,11 @@ export async function leaderOf(cluster: SpawnedCluster<LoadOperations>): Promise
   throw new StoreError('QUORATE_TIMEOUT', `no leader within ${PATIENCE_MS} ms`)
 }
 
-/** The leader, a follower and a client of `cluster`. */
+/** The leader, a follower and a client of `cluster`, each loaded by `generator`. */
 export async function targetsOf(
   cluster: SpawnedCluster<LoadOperations>,
   generator: Generator,
+  client: Generator,
 ): Promise<Target[]> {
   const leader = await leaderOf(cluster)
   const follower = cluster.members.find((name) => name !== leader)!
@@ -45,8 +46,12 @@ export async function targetsOf(
     memberTarget(cluster, generator, follower, 'follower'),
     {
       role: 'client',
-      run: (workload, load) =>
-        generator.call('open', { addresses: cluster.addresses, workload, load }),
+      run: async (workload, load) => {
+        const { addresses } = cluster
+        const port = await client.call('listen', { addresses, workload, load })
+        const lateness = await generator.call('drive', { port, load })
+        return { ...(await client.call('result', undefined)), lateness }
+      },
     },
   ]
 }

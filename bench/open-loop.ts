@@ -6,7 +6,7 @@
  */
 import { StoreError } from '../src/index.js'
 import { Latencies, type LatencySummary } from './latencies.js'
-import { type OpenLoad, pace, sharedNow } from './pace.js'
+import { type OpenLoad, sharedNow } from './pace.js'
 import type { Kind, Operations } from './workload.js'
 
 /** What became of an open load. */
@@ -113,11 +113,4 @@ export class OpenLoop {
     this.#outstanding--
     if (this.#outstanding === 0) this.#onIdle?.()
   }
-}
-
-/** Generator and operations in one process: of a client that is nothing else. */
-export async function openLoop(load: OpenLoad, operations: Operations): Promise<PacedResult> {
-  const loop = new OpenLoop(load, operations)
-  const lateness = await pace(load, (dueAt) => loop.begin(dueAt))
-  return { ...(await loop.finish()), lateness }
 }

@@ -2,9 +2,9 @@
  * When operations of an open load begin: at times of their own (Poisson arrivals), whatever becomes of earlier ones.
  *
  * Latencies count from these intended times, so a stall costs all operations that should have begun in it, as it does
- * outside of benchmarks. Times are those of CLOCK_MONOTONIC, which all processes of a machine share. Near a due time the
- * loop polls, because Node's timers are a millisecond late in the median; how late it was all the same is the pace's own
- * lateness, and who is too late has measured itself (`isTooLate`).
+ * outside of benchmarks. Times are those of CLOCK_MONOTONIC, which all processes of a machine share. Node's timers are a
+ * millisecond late in the median, so the process itself sleeps until a due time, and polls for the last moment: it must
+ * have nothing else to do. How late it was all the same is its lateness; who is too late has measured itself.
  */
 import { keyedU32 } from '../src/base/prng.js'
 import { Latencies, type LatencySummary } from './latencies.js'
@@ -18,8 +18,12 @@ export interface OpenLoad {
   readonly seed: number
 }
 
-/** Timers are not trusted for the last so many milliseconds. */
-const POLL_WITHIN_MS = 2.5
+/** Sleeping ends so much late. */
+const POLL_MS = 0.12
+/** The event loop turns now and then: a socket must hear of its errors. */
+const SLEEP_MS_MAX = 20
+const TURN_EVERY = 16
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
 const LATE_SHARE = 0.1
 const LATE_FLOOR_MS = 1
 
@@ -38,27 +42,30 @@ export function gapMs({ perSecond, seed }: OpenLoad, arrival: number): number {
  * Calls `begin` with the due time of each arrival, as soon as it is due, until the load is over.
  * @returns the lateness of the calls that count
  */
-export function pace(load: OpenLoad, begin: (dueAt: number) => void): Promise<LatencySummary> {
+export async function pace(
+  load: OpenLoad,
+  begin: (dueAt: number) => void,
+): Promise<LatencySummary> {
   const lateness = new Latencies()
   const from = sharedNow()
   const end = from + load.warmUpMs + load.ms
   let arrival = 0
   let dueAt = from + gapMs(load, arrival++)
-  return new Promise((resolve) => {
-    const turn = (): void => {
-      let now = sharedNow()
-      while (dueAt <= now && dueAt < end) {
-        begin(dueAt)
-        if (dueAt >= from + load.warmUpMs) lateness.record(now - dueAt)
-        dueAt += gapMs(load, arrival++)
-        now = sharedNow()
-      }
-      if (dueAt >= end) resolve(lateness.summary())
-      else if (dueAt - now > POLL_WITHIN_MS) setTimeout(turn, dueAt - now - POLL_WITHIN_MS + 1)
-      else setImmediate(turn)
+  while (dueAt < end) {
+    for (let now = sharedNow(); dueAt > now; now = sharedNow()) {
+      const ms = Math.min(SLEEP_MS_MAX, dueAt - now - POLL_MS)
+      if (ms > 0) Atomics.wait(sleeper, 0, 0, ms)
     }
-    turn()
-  })
+    begin(dueAt)
+    if (dueAt >= from + load.warmUpMs) lateness.record(sharedNow() - dueAt)
+    dueAt += gapMs(load, arrival++)
+    if (arrival % TURN_EVERY === 0) await nextTurn()
+  }
+  return lateness.summary()
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /**

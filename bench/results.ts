@@ -7,7 +7,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import { count, table } from '../src/cli/terminal.js'
-import type { Point } from './latencies.js'
+import type { LatencySummary, Point } from './latencies.js'
 import type { Machine } from './machine.js'
 import { median } from './measure.js'
 
@@ -57,6 +57,14 @@ export function figure(unit: Unit, runs: readonly number[]): Figure {
   return { unit, runs, median: median(sound), min: Math.min(...sound), max: Math.max(...sound) }
 }
 
+/** The figures of latencies, one run each. */
+export function latencyFigures(
+  runs: readonly LatencySummary[],
+): Readonly<Record<'p50' | 'p99' | 'p99.9', Figure>> {
+  const of = (pick: (run: LatencySummary) => number): Figure => figure('ms', runs.map(pick))
+  return { p50: of(({ p50 }) => p50), p99: of(({ p99 }) => p99), 'p99.9': of(({ p999 }) => p999) }
+}
+
 /** A figure for people: `12,345 (12,001 to 13,000)`; the spread only where there were several runs. */
 export function show(figure: Figure | undefined): string {
   if (figure === undefined || Number.isNaN(figure.median)) return '—'
@@ -84,12 +92,13 @@ function showNumber(unit: Unit, value: number): string {
 /** The rows as a table: the labels, then the named figures, with their units in the head. */
 export function resultTable(rows: readonly Row[], figures: readonly string[]): string {
   const labels = [...new Set(rows.flatMap((row) => Object.keys(row.labels)))]
-  const unitOf = (name: string): string => {
-    const unit = rows.find((row) => row.figures[name] !== undefined)?.figures[name]?.unit
-    return unit === undefined || unit === 'count' || name.includes(unit) ? name : `${name}, ${unit}`
+  const headOf = (name: string): string => {
+    const units = new Set(rows.flatMap((row) => row.figures[name]?.unit ?? []))
+    const [unit] = units
+    return units.size !== 1 || unit === 'count' || name.includes(unit!) ? name : `${name}, ${unit}`
   }
   return table(
-    [...labels, ...figures.map(unitOf)],
+    [...labels, ...figures.map(headOf)],
     rows.map((row) => [
       ...labels.map((label) => showLabel(row.labels[label])),
       ...figures.map((name) => show(row.figures[name])),

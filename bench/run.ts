@@ -36,6 +36,14 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     question: 'how fast are large values coded and rebuilt?',
     load: async () => (await import('./erasure.js')).erasure,
   },
+  compare: {
+    question: 'how fast beside classic-level, lmdb, Redis and etcd?',
+    load: async () => (await import('./compare.js')).compare,
+  },
+  failover: {
+    question: 'for how long is nothing answered when the leader goes?',
+    load: async () => (await import('./failover.js')).failover,
+  },
   levels: {
     question: 'what does each level cost, by role and distance?',
     load: async () => (await import('./levels.js')).levels,
@@ -43,6 +51,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   recovery: {
     question: 'what do opening, checkpoints, snapshots and backups cost?',
     load: async () => (await import('./recovery.js')).recovery,
+  },
+  report: {
+    question: 'one page of what the others wrote with --json',
+    load: async () => (await import('./report.js')).report,
   },
 }
 

@@ -7,6 +7,7 @@
 import { once } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import { type OpenOptions, Store } from '../index.js'
+import { GRANTS_HELP, type GrantSetting, grantsIn, grantsOf, readGrants } from './client-grants.js'
 import { parseFlags, UsageError } from './command-line.js'
 import { listenHttp, type Reach } from './http.js'
 import { LOG_LEVELS, type LogThreshold, lineLogger } from './log-lines.js'
@@ -46,8 +47,10 @@ Runs one member until SIGINT or SIGTERM, then closes it in good order; a second 
   --log LEVEL          ${LOG_LEVELS.join(', ')} (info): what is said on standard error
   --log-json           ... as JSON, a line each
 ${PROTECTION_HELP}
+${GRANTS_HELP}
   --config FILE        JSON with dir, id, members, cluster, listen, join [], priority, archive,
-                       http, tls {cert, key, ca}, secretFile; paths in it are relative to it`
+                       http, tls {cert, key, ca}, secretFile, clients [{name or secretFile, role}];
+                       paths in it are relative to it`
 
 /** The settings of a member as they come from flags or a file; files are named, not yet read. */
 interface ServeSettings {
@@ -62,6 +65,7 @@ interface ServeSettings {
   readonly archive?: string
   readonly tls?: TlsFiles
   readonly secretFile?: string
+  readonly clients?: readonly GrantSetting[]
   readonly http?: string
 }
 
@@ -134,11 +138,14 @@ async function readCommand(args: readonly string[]): Promise<ServeCommand> {
     'http-open': { type: 'boolean', default: false },
     log: { type: 'string', default: 'info' },
     'log-json': { type: 'boolean', default: false },
+    client: { type: 'string', multiple: true },
+    'client-secret': { type: 'string', multiple: true },
     ...PROTECTION_FLAGS,
   })
   const { config, member, dir, id, cluster, listen, join, priority, archive, http } = flags
   const secretFile = flags['secret-file']
   const tls = tlsFilesOf(flags)
+  const clients = grantsOf(flags.client, flags['client-secret'])
   const settings: ServeSettings = {
     ...(config === undefined ? {} : await readConfig(config)),
     ...(dir === undefined ? {} : { dir }),
@@ -152,6 +159,7 @@ async function readCommand(args: readonly string[]): Promise<ServeCommand> {
     ...(member === undefined ? {} : { members: membersOf(member) }),
     ...(secretFile === undefined ? {} : { secretFile }),
     ...(tls === undefined ? {} : { tls }),
+    ...(clients === undefined ? {} : { clients }),
   }
   const logger = lineLogger(thresholdOf(flags.log), flags['log-json'] ? 'json' : 'text')
   return {
@@ -169,7 +177,7 @@ function thresholdOf(text: string): LogThreshold {
 
 /** Reads the files that `settings` names. */
 async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
-  const { dir, tls, secretFile, archive, http: _http, ...plain } = settings
+  const { dir, tls, secretFile, clients, archive, http: _http, ...plain } = settings
   if (dir === undefined) throw new UsageError('serve needs --dir, or a --config with a dir')
   const { members, listen, join } = plain
   const isAlone = members === undefined && listen === undefined && join === undefined
@@ -182,6 +190,7 @@ async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
     ...(isAlone ? { listen: DEFAULT_LISTEN } : {}),
     ...(tls === undefined ? {} : { tls: await readTls(tls) }),
     ...(secretFile === undefined ? {} : { secret: await readSecret(secretFile) }),
+    ...(clients === undefined ? {} : { clients: await readGrants(clients) }),
   }
 }
 
@@ -213,13 +222,14 @@ async function readConfig(path: string): Promise<ServeSettings> {
     'http',
     'tls',
     'secretFile',
+    'clients',
   ]
   for (const name of Object.keys(config)) {
     if (!names.includes(name)) {
       throw new UsageError(`${path}: no setting '${name}'; there are ${names.join(', ')}`)
     }
   }
-  const { members, tls, join, priority, ...texts } = config
+  const { members, tls, join, priority, clients, ...texts } = config
   const fromHere = (file: string): string => resolve(dirname(path), file)
   const { dir, secretFile, archive, ...plain } = requireTexts(path, texts)
   const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
@@ -232,6 +242,7 @@ async function readConfig(path: string): Promise<ServeSettings> {
     ...(members === undefined ? {} : { members: requireTexts(path, requireObject(path, members)) }),
     ...(secretFile === undefined ? {} : { secretFile: fromHere(secretFile) }),
     ...(files === undefined ? {} : { tls: tlsFiles(path, files, fromHere) }),
+    ...(clients === undefined ? {} : { clients: grantsIn(path, clients, fromHere) }),
   }
 }
 

@@ -7,8 +7,6 @@
  *      an entry; so the database always holds exactly the replay of the entries 1..applied
  *   3. `checkpointIndex <= appliedIndex`: what a power cut leaves is a state between the two
  *   4. outcomes, state and digest depend on the entries alone, not on how they are cut into batches
- *   5. entries with commands that depend on the state are never in one batch with others: what they read is in the
- *      database or in their overlay (interpreter.ts)
  *
  * After `open` the state is that of the last flush; its owner applies the entries after `appliedIndex` again.
  * After a failed apply what is in memory may be ahead of the database. A database that refuses a batch, as LevelDB does
@@ -21,27 +19,16 @@ import { asBuffer } from '../base/bytes.js'
 import { StoreError, type StoreErrorCode } from '../base/errors.js'
 import type { Database, DatabaseSnapshot, Databases } from '../env/database.js'
 import type { ConfState, Entry, EntryId, LogIndex, Term } from '../raft/types.js'
-import { DecodeError } from '../wire/command.js'
-import {
-  entryReadsState,
-  type RequestHeader,
-  visitCommands,
-  visitRequests,
-} from '../wire/request.js'
-import { ApplyBatch } from './apply-batch.js'
 import { type Change, ChangeHistory } from './change-history.js'
+import { EntryBatch } from './entry-batch.js'
 import type { ExpiryNote } from './expiry-note.js'
 import { healValue } from './heal-value.js'
-import { interpretEntry, undecodable } from './interpret-entry.js'
 import { DATA_PREFIX, DataKey, prefixed } from './key-space.js'
 import { type LoadedState, loadState } from './load-state.js'
 import { appliedOf, MachineView } from './machine-view.js'
-import { Overlay } from './overlay.js'
 import { type PendingCut, Pins } from './pins.js'
-import { type RequestOutcome, SessionTable } from './sessions.js'
+import type { RequestOutcome } from './sessions.js'
 import { SharedDatabase } from './shared-database.js'
-import { StateDigest } from './state-digest.js'
-import type { StateRecord } from './state-record.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
 
 /** A configuration and the members that belong to it. */
@@ -110,21 +97,12 @@ export class StateMachine {
   #database: SharedDatabase
   /** Former databases that are not closed. */
   readonly #retired = new Set<SharedDatabase>()
-  #sessions: SessionTable
-  #digest: StateDigest
-  readonly #batch: ApplyBatch
+  readonly #batch: EntryBatch
   readonly #pins = new Pins()
   readonly #key = new DataKey()
   /** What the last written batch left, or what it was before the database was opened again. */
   #applied: EntryId
   #configuration: Configuration
-  /** The members as the database has them; undefined in a new one. */
-  #storedMembers: Uint8Array | undefined
-  /** The end of the batch being filled or written; equal to `#applied` when there is none. */
-  #reached: EntryId
-  #reachedConfiguration: Configuration
-  /** The entry that is being interpreted, which belongs to the batch; 0 when none is. */
-  #interpreting: LogIndex = 0
   #checkpointIndex: LogIndex
   #recovery: MachineRecovery | undefined
   /** Whether the database can be read: not while it is being opened again. */
@@ -135,11 +113,6 @@ export class StateMachine {
   /** The same for the last heal; writes of both kinds never overlap. */
   #healing: Promise<void> | undefined
   #failure: unknown
-  /** What each entry of the batch did, if they were interpreted. */
-  #interpreted: (readonly Change[])[] = []
-  /** The data of the entry being applied and its outcomes so far, for `#visitRequest`. */
-  #data: Buffer = Buffer.alloc(0)
-  #outcomes: RequestOutcome[] = []
 
   /**
    * Opens the state of the last flush in `dir`, or a new and empty one.
@@ -169,18 +142,12 @@ export class StateMachine {
   }
 
   private constructor(database: Database, loaded: LoadedState, options: MachineOptions) {
-    const { state, members } = loaded
     this.#options = options
     this.#database = new SharedDatabase(database)
-    this.#digest = new StateDigest(state.appliedIndex, state.digest)
-    this.#batch = new ApplyBatch(this.#database.batch(), this.#digest)
-    this.#sessions = sessionsOf(loaded, options)
-    this.#applied = { index: state.appliedIndex, term: state.appliedTerm }
-    this.#configuration = { conf: state.conf, members: members ?? options.initial.members }
-    this.#storedMembers = members
-    this.#reached = this.#applied
-    this.#reachedConfiguration = this.#configuration
-    this.#checkpointIndex = state.appliedIndex
+    this.#batch = new EntryBatch(this.#database, loaded, options, this.#pins)
+    this.#applied = this.#batch.reached
+    this.#configuration = this.#batch.configuration
+    this.#checkpointIndex = this.#applied.index
     this.history = new ChangeHistory(options.historyBytes, this.#applied)
   }
 
@@ -198,7 +165,7 @@ export class StateMachine {
    * written. What is to promise "never older than what was read" must name this one.
    */
   get visible(): EntryId {
-    return this.#reached
+    return this.#batch.reached
   }
 
   /** The state up to here is durable in the database. */
@@ -221,7 +188,7 @@ export class StateMachine {
    * not applied, or too long ago: the last DIGESTS_KEPT since the state was loaded are known.
    */
   digestAt(index: LogIndex): string | undefined {
-    return index > this.#applied.index ? undefined : this.#digest.at(index)
+    return index > this.#applied.index ? undefined : this.#batch.digestAt(index)
   }
 
   /** Whether reads and views can be had now; false while the database is being opened again. */
@@ -288,7 +255,8 @@ export class StateMachine {
   pin(index: LogIndex): Promise<DatabaseSnapshot | undefined> {
     if (this.#failure !== undefined) return Promise.resolve(undefined)
     if (!this.#isOpen && index <= this.#applied.index) return Promise.resolve(undefined)
-    if (index > this.#applied.index && index >= this.#reached.index) return this.#pins.add(index)
+    if (index > this.#applied.index && index >= this.#batch.reached.index)
+      return this.#pins.add(index)
     if (index !== this.#applied.index) return Promise.resolve(undefined)
     const snapshot = this.#database.snapshot()
     if (appliedOf(snapshot).index === index) return Promise.resolve(snapshot)
@@ -359,8 +327,7 @@ export class StateMachine {
   viewAt(index: LogIndex): PendingCut<MachineView> {
     if (this.#failure !== undefined) return { coming: Promise.resolve(undefined), drop: () => {} }
     assert(index > this.#applied.index, 'a state that is to come is not the present one', { index })
-    const from = Math.max(index, this.#reached.index, this.#interpreting)
-    const { coming, drop } = this.#pins.addCut(from)
+    const { coming, drop } = this.#pins.addCut(Math.max(index, this.#batch.nextEnd))
     const view = coming.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
     return { coming: view, drop }
   }
@@ -386,7 +353,7 @@ export class StateMachine {
     return {
       appliedIndex: this.#applied.index,
       checkpointIndex: this.#checkpointIndex,
-      sessions: this.#sessions.size,
+      sessions: this.#batch.sessionCount,
     }
   }
 
@@ -405,8 +372,8 @@ export class StateMachine {
   #goOnFrom(database: SharedDatabase, loaded: LoadedState): void {
     this.#database = database
     this.#standAt(database, loaded)
-    this.#applied = this.#reached
-    this.#configuration = this.#reachedConfiguration
+    this.#applied = this.#batch.reached
+    this.#configuration = this.#batch.configuration
     this.#isOpen = true
     this.#failure = undefined
     this.history.restart(this.#applied)
@@ -415,17 +382,8 @@ export class StateMachine {
 
   /** The next entry is the one after the loaded state; what is visible outside stays. */
   #standAt(database: SharedDatabase, loaded: LoadedState): void {
-    const { state, members } = loaded
-    this.#sessions = sessionsOf(loaded, this.#options)
-    this.#digest = new StateDigest(state.appliedIndex, state.digest)
-    this.#storedMembers = members
-    this.#reached = { index: state.appliedIndex, term: state.appliedTerm }
-    this.#reachedConfiguration = {
-      conf: state.conf,
-      members: members ?? this.#options.initial.members,
-    }
-    this.#checkpointIndex = state.appliedIndex
-    this.#batch.restart(database.batch(), this.#digest)
+    this.#batch.restart(database, loaded)
+    this.#checkpointIndex = loaded.state.appliedIndex
   }
 
   async #applyAll(entries: readonly Entry[]): Promise<AppliedEntry[]> {
@@ -433,7 +391,7 @@ export class StateMachine {
     const applied: AppliedEntry[] = []
     while (applied.length < entries.length) {
       const before = applied.length
-      await this.#prepare(entries, applied)
+      await this.#batch.fill(entries, applied)
       try {
         await this.#write()
       } catch (error) {
@@ -441,7 +399,7 @@ export class StateMachine {
         applied.length = before
       }
       for (let i = before; i < applied.length; i++) {
-        this.#remember(entries[i]!, applied[i]!, this.#interpreted[i - before])
+        this.#remember(entries[i]!, applied[i]!, this.#batch.changesOf(i - before))
       }
     }
     return applied
@@ -463,14 +421,14 @@ export class StateMachine {
     if (recovery === undefined || isDamaged || this.#isGivenUp) throw cause
     this.#isOpen = false
     const { index } = this.#applied
-    const digest = this.#digest.at(index)
+    const digest = this.#batch.digestAt(index)
     for (;;) {
       await this.#database.close()
       if (await this.#reopen(recovery)) break
       if (!this.#isGivenUp) await recovery.pause()
       if (this.#isGivenUp) throw cause
     }
-    if (this.#digest.at(index) !== digest) {
+    if (this.#batch.digestAt(index) !== digest) {
       const message = `the state at index ${index} is another one after it was opened again`
       throw new StoreError('QUORATE_CORRUPTION', message)
     }
@@ -486,10 +444,10 @@ export class StateMachine {
       const loaded = await loadState(database, this.#options.initial.conf)
       assert(loaded.state.appliedIndex <= index, 'a database is not ahead of what was applied')
       this.#standAt(this.#database, loaded)
-      while (this.#reached.index < index) {
-        const entries = await recovery.entries(this.#reached.index + 1, index)
+      for (let at = loaded.state.appliedIndex; at < index; at = this.#batch.reached.index) {
+        const entries = await recovery.entries(at + 1, index)
         for (const again: AppliedEntry[] = []; again.length < entries.length; ) {
-          await this.#prepare(entries, again)
+          await this.#batch.fill(entries, again)
           await this.#write()
         }
       }
@@ -513,129 +471,19 @@ export class StateMachine {
     })
   }
 
-  /** Fills the batch, which is empty: with entries that depend on the state, or with others. */
-  async #prepare(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
-    const next = entries[applied.length]!
-    this.#interpreted = []
-    this.#fill(entries, applied)
-    if (this.#reached.index === next.index - 1) await this.#interpret(entries, applied)
-  }
-
-  /** The same as `#fill` for entries that depend on the state, at least one. */
-  async #interpret(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
-    const overlay = new Overlay(this.#database)
-    const target = { overlay, sessions: this.#sessions, digest: this.#digest }
-    let reached = this.#reached
-    try {
-      while (applied.length < entries.length && !overlay.isFull) {
-        const entry = entries[applied.length]!
-        if (!readsState(entry)) break
-        requireNext(entry, reached)
-        const { index, term } = entry
-        this.#interpreting = index
-        const { outcomes, changes, expiry } = await interpretEntry(entry, target)
-        reached = { index, term }
-        this.#interpreted.push(changes)
-        this.#digest.endEntry(index, term, this.#sessions)
-        applied.push({ index, term, outcomes, configuration: undefined, expiry })
-        if (this.#pins.has(index)) break
-      }
-      // Not before: until its end is known nobody may count on where the batch ends.
-      this.#reached = reached
-      this.#batch.addInterpreted(overlay)
-    } finally {
-      this.#interpreting = 0
-      await overlay.close()
-    }
-  }
-
-  /** Puts entries into the batch until it is full, reaches a pin, they end, or one depends on the state. */
-  #fill(entries: readonly Entry[], applied: AppliedEntry[]): void {
-    while (applied.length < entries.length && !this.#batch.isFull) {
-      const entry = entries[applied.length]!
-      requireNext(entry, this.#reached)
-      if (readsState(entry)) break
-      this.#outcomes = []
-      this.#reached = entry
-      this.#batch.beginEntry(entry.index)
-      const configuration = entry.kind === 'normal' ? undefined : this.#reconfigure(entry)
-      if (entry.kind === 'normal') this.#applyRequests(entry)
-      const { index, term } = entry
-      this.#digest.endEntry(index, term, this.#sessions)
-      const expiry = this.#batch.takeNotes()
-      applied.push({ index, term, outcomes: this.#outcomes, configuration, expiry })
-      if (this.#pins.has(index)) break
-    }
-    this.#reached = { index: this.#reached.index, term: this.#reached.term }
-  }
-
-  #reconfigure(entry: Entry): Configuration | undefined {
-    const before = this.#reachedConfiguration
-    const after = this.#options.confChange(before, entry)
-    if (after === before) return undefined
-    this.#reachedConfiguration = after
-    this.#digest.addConfiguration(after.conf, after.members)
-    return after
-  }
-
-  #applyRequests(entry: Entry): void {
-    this.#data = asBuffer(entry.data)
-    try {
-      visitRequests(this.#data, this.#visitRequest)
-    } catch (error) {
-      throw error instanceof DecodeError ? undecodable(entry, error) : error
-    }
-  }
-
-  readonly #visitRequest = (request: RequestHeader, offset: number): void => {
-    const { index, term } = this.#reached
-    const outcome = this.#sessions.admit(request, index, term)
-    this.#outcomes.push(outcome)
-    this.#digest.addOutcome(request, outcome)
-    if (outcome.status === 'applied') visitCommands(this.#data, offset, request, this.#batch)
-  }
-
   async #write(): Promise<void> {
-    const reached = this.#reached
-    const configuration = this.#reachedConfiguration
-    const { conf, members } = configuration
-    const state: StateRecord = {
-      appliedIndex: reached.index,
-      appliedTerm: reached.term,
-      conf,
-      evictedThrough: this.#sessions.evictedThrough,
-      touches: this.#sessions.touches,
-      sessions: this.#sessions.size,
-      digest: this.#digest.at(reached.index)!,
-    }
-    if (members !== this.#storedMembers) this.#batch.putMembers(members)
-    await this.#batch.write(state, this.#sessions)
-    this.#storedMembers = members
+    const { reached, configuration } = this.#batch
+    await this.#batch.write()
     if (reached.index > this.#applied.index) {
       this.#applied = reached
       this.#configuration = configuration
     }
-    this.#batch.restart(this.#database.batch(), this.#digest)
     this.#pins.settle(reached.index, () => this.#database.snapshot())
   }
-}
-
-function requireNext({ index }: Entry, { index: reached }: EntryId): void {
-  assert(index === reached + 1, 'entries are applied without a gap', { index, reached })
-}
-
-/** Whether what `entry` does depends on the state. */
-function readsState({ kind, data }: Entry): boolean {
-  return kind === 'normal' && entryReadsState(data)
 }
 
 /** Whether opening the database again would not help. */
 function isFinal(error: unknown): boolean {
   if (error instanceof InvariantError) return true
   return error instanceof StoreError && FINAL_CODES.includes(error.code)
-}
-
-function sessionsOf({ state, sessions }: LoadedState, options: MachineOptions): SessionTable {
-  const { evictedThrough, touches } = state
-  return new SessionTable(options.maxSessions, evictedThrough, touches, sessions)
 }

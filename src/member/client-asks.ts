@@ -37,6 +37,12 @@ interface OpenView {
 interface OpenCursor {
   readonly cursor: ScanCursor
   readonly view: OpenView
+  isBusy: boolean
+}
+
+interface OpenWatch {
+  readonly cursor: WatchCursor
+  isBusy: boolean
 }
 
 /** See the file's comment. */
@@ -46,7 +52,7 @@ export class ClientAsks {
   readonly #blockBytes: number
   readonly #views = new Map<number, OpenView>()
   readonly #cursors = new Map<number, OpenCursor>()
-  readonly #watches = new Map<number, WatchCursor>()
+  readonly #watches = new Map<number, OpenWatch>()
   readonly #waits = new Map<number, AbortController>()
   /** Reads from views, and the closing of them. */
   readonly #work = new Set<Promise<unknown>>()
@@ -70,6 +76,12 @@ export class ClientAsks {
   }
 
   ask(id: number, ask: Ask): void {
+    if (this.#isTaken(id)) {
+      // What is open under it would be forgotten, and never closed.
+      const error = new StoreError('QUORATE_FORMAT', `the id ${id} was given twice`)
+      this.#send(id, { type: 'error', error })
+      return
+    }
     switch (ask.type) {
       case 'view':
         this.#openView(id, ask)
@@ -107,7 +119,7 @@ export class ClientAsks {
   async end(): Promise<void> {
     this.#isEnded = true
     for (const wait of this.#waits.values()) wait.abort()
-    for (const watch of this.#watches.values()) watch.close()
+    for (const { cursor } of this.#watches.values()) cursor.close()
     for (const id of [...this.#views.keys()]) this.#endView(id)
     this.#waits.clear()
     this.#watches.clear()
@@ -151,7 +163,7 @@ export class ClientAsks {
     const view = this.#views.get(of)
     // Not answered: the first ask for entries finds no cursor, and says so.
     if (view === undefined || this.#cursors.size >= CURSORS_MAX) return
-    this.#cursors.set(id, { cursor: view.view.cursor(range, reverse), view })
+    this.#cursors.set(id, { cursor: view.view.cursor(range, reverse), view, isBusy: false })
     view.cursors.add(id)
   }
 
@@ -160,24 +172,27 @@ export class ClientAsks {
     if (open === undefined) throw isOver('cursor')
     const maxEntries = Math.min(wanted.maxEntries, BLOCK_ENTRIES)
     const maxBytes = Math.min(wanted.maxBytes, this.#blockBytes)
-    const entries = await this.#using(open.view, () => open.cursor.next(maxEntries, maxBytes))
+    const entries = await oneAtATime(open, () =>
+      this.#using(open.view, () => open.cursor.next(maxEntries, maxBytes)),
+    )
     return { type: 'entries', entries }
   }
 
   #openWatch(id: number, { after, afterTerm, range }: Ask & { type: 'watch' }): void {
     if (this.#watches.size >= WATCHES_MAX) return
     try {
-      const watch = this.#backend.watch({ range, after, afterTerm, signal: undefined })
-      this.#watches.set(id, watch)
+      const cursor = this.#backend.watch({ range, after, afterTerm, signal: undefined })
+      this.#watches.set(id, { cursor, isBusy: false })
     } catch (error) {
-      this.#watches.set(id, failed(error))
+      this.#watches.set(id, { cursor: failed(error), isBusy: false })
     }
   }
 
   async #changes({ watch: of, maxBytes }: Ask & { type: 'changes' }): Promise<Reply> {
     const watch = this.#watches.get(of)
     if (watch === undefined) throw isOver('watch')
-    const { through, entries } = await watch.next(Math.min(maxBytes, this.#blockBytes))
+    const most = Math.min(maxBytes, this.#blockBytes)
+    const { through, entries } = await oneAtATime(watch, () => watch.cursor.next(most))
     return { type: 'changes', through, entries }
   }
 
@@ -217,7 +232,7 @@ export class ClientAsks {
 
   #end(id: number): void {
     this.#waits.get(id)?.abort()
-    this.#watches.get(id)?.close()
+    this.#watches.get(id)?.cursor.close()
     this.#watches.delete(id)
     const cursor = this.#cursors.get(id)
     if (cursor !== undefined) this.#endCursor(id, cursor)
@@ -250,6 +265,10 @@ export class ClientAsks {
     for (const id of [...view.cursors]) this.#endCursor(id, this.#cursors.get(id)!)
   }
 
+  #isTaken(id: number): boolean {
+    return [this.#views, this.#cursors, this.#watches, this.#waits].some((open) => open.has(id))
+  }
+
   #answer(id: number, answering: Promise<Reply>): void {
     answering.then(
       (reply) => this.#send(id, reply),
@@ -280,6 +299,17 @@ export function asStoreError(error: unknown): StoreError {
   const code = error instanceof DecodeError ? 'QUORATE_FORMAT' : 'QUORATE_STOPPED'
   const message = error instanceof Error ? error.message : String(error)
   return new StoreError(code, message, { cause: error })
+}
+
+/** Whoever asks for the next block waits for the one before. */
+async function oneAtATime<T>(of: { isBusy: boolean }, next: () => Promise<T>): Promise<T> {
+  if (of.isBusy) throw new StoreError('QUORATE_FORMAT', 'asked for the next block too early')
+  of.isBusy = true
+  try {
+    return await next()
+  } finally {
+    of.isBusy = false
+  }
 }
 
 function isOver(what: string): StoreError {

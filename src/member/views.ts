@@ -96,8 +96,12 @@ export class Views {
     const { minIndex } = request
     const cut = this.#join(minIndex)
     try {
-      const reaching = this.#ports.reach(request, request.signal)
-      const [, view] = await Promise.all([reaching, cut.coming])
+      const { signal } = request
+      const reaching = this.#ports.reach(request, signal)
+      // A strong read asks for no index; the cut does, and is waited for no longer than the read.
+      const arriving =
+        request.level === 'strong' && this.#ports.reach({ ...request, level: 'eventual' }, signal)
+      const [, , view] = await Promise.all([reaching, arriving, cut.coming])
       if (view === undefined) throw passedBy(minIndex)
       return this.#hand(view, () => this.#leave(minIndex, cut))
     } catch (error) {

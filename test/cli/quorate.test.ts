@@ -59,6 +59,7 @@ test('a wrong command line ends with exit code 2 and one sentence that says what
     [['serve'], /--dir/],
     [['serve', '--dir', dir, '--member', 'a'], /ID=ADDRESS, not 'a'/],
     [['serve', '--dir', dir, '--tls-cert', 'x'], /all three/],
+    [['serve', '--dir', dir, '--client', 'app'], /--client NAME=ROLE, not 'app'/],
     [['serve', '--dir', dir, '--log', 'loud'], /debug, info, warn, error, none, not 'loud'/],
     [['serve', '--config', join(dir, 'absent.json')], /cannot read/],
     [['status'], /one ADDRESS/],
@@ -84,6 +85,7 @@ test('a configuration file with an unknown or ill-typed setting is refused by na
     [{ dir: 7 }, /dir is a text/],
     [{ members: ['a'] }, /an object is wanted/],
     [{ tls: { cert: 'x' } }, /cert, key and ca/],
+    [{ clients: [{ name: 'app' }] }, /a client has name and role/],
   ]
   for (const [config, message] of wrong) {
     await writeFile(path, JSON.stringify(config))
@@ -91,6 +93,21 @@ test('a configuration file with an unknown or ill-typed setting is refused by na
     assert.equal(code, 2)
     assert.match(err, message)
   }
+})
+
+test('a server lets clients do what it is told, and no more', async () => {
+  const [secretFile, readers] = [join(dir, 'members'), join(dir, 'readers')]
+  await writeFile(secretFile, 'the secret of the members\n')
+  await writeFile(readers, 'the secret of those who read\n')
+  const address = `unix:${join(dir, 'roles.sock')}`
+  const flags = ['--secret-file', secretFile, '--client-secret', `${readers}=read`]
+  const server = await serving('--dir', join(dir, 'roles'), '--listen', address, ...flags)
+  const reader = ['--at', address, '--secret-file', readers]
+  assert.equal((await quorate('status', address, '--secret-file', readers)).code, 0)
+  const refused = await quorate('members', 'remove', 'a', ...reader)
+  assert.equal(refused.code, 1)
+  assert.match(refused.err, /members \(change\) needs the role admin; this client has read/)
+  server.kill('SIGTERM')
 })
 
 test('--help and --version answer on standard output', async () => {

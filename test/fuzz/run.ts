@@ -15,6 +15,8 @@ npm run fuzz -- wire [--frames N] [--seed S]
   wire  hostile connections to a live member, half of them to one with a shared secret: it goes on, serves others
         meanwhile, and its memory stays flat`
 
+const MIB = 1_048_576
+const PHASES = 12
 const WIRE_SECRET = Buffer.from('the secret of the fuzzed member')
 
 async function main(args: readonly string[]): Promise<number> {
@@ -55,7 +57,8 @@ async function runWire(frames: number, seed: number): Promise<number> {
   let isFlat = true
   for (const secret of [undefined, WIRE_SECRET]) {
     const dir = await mkdtemp(join(tmpdir(), 'quorate-fuzz-'))
-    const result = await fuzzWire({ seed, frames: Math.ceil(frames / 2), secret, dir })
+    const settings = { seed, frames: Math.ceil(frames / 2), phases: PHASES, secret, dir }
+    const result = await fuzzWire(settings)
     print(`\n${secret === undefined ? 'without' : 'with'} a shared secret:`)
     describe(result)
     const complaint = judgeMemory(result.memory)
@@ -79,7 +82,10 @@ function describe({ frames, connections, dials, refused, served, memory }: WireF
   )
   const [before, after] = [memory[0]!, memory.at(-1)!]
   for (const name of ['rss', 'heapUsed', 'external'] as const) {
-    print(`  ${name.padEnd(8)} ${bytes(before[name])} before, ${bytes(after[name])} after`)
+    const all = memory.map((sample) => (sample[name] / MIB).toFixed(0)).join(' ')
+    print(
+      `  ${name.padEnd(8)} ${bytes(before[name])} before, ${bytes(after[name])} after (MiB: ${all})`,
+    )
   }
 }
 

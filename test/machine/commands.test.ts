@@ -274,7 +274,7 @@ test('on LevelDB they do what they do on the simulated database, to the byte', a
   }
 })
 
-test('a view of a state to come is had while entries are interpreted, exactly there if it was asked for before', async () => {
+test('a view of a state to come is had while entries are interpreted, and cut there if it can be', async () => {
   let [exact, later] = [0, 0]
   for (let seed = 0; seed < 30; seed++) {
     const host = new TestHost(seed)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StateView, ViewRequest } from '../../src/member/backend.js'
-import { Views } from '../../src/member/views.js'
+import { type ViewPorts, Views } from '../../src/member/views.js'
 import { SimCluster } from '../../src/sim/sim-cluster.js'
 import { entry, TestHost } from '../machine/machine-fixture.js'
 
@@ -14,7 +14,7 @@ function puts(from: number, to: number) {
 }
 
 /** A state machine at index `applied`, and views of it whose demands are met when `reached` is called. */
-async function viewed(applied: number, max = 10) {
+async function viewed(applied: number, max = 10, reach?: ViewPorts['reach']) {
   const host = new TestHost(1)
   const machine = await host.open()
   await host.run(machine.apply(puts(1, applied)))
@@ -31,7 +31,7 @@ async function viewed(applied: number, max = 10) {
       get appliedIndex() {
         return machine.appliedIndex
       },
-      reach: () => reaching,
+      reach: reach ?? (() => reaching),
       present: () => machine.view(),
       viewAt: (index) => machine.viewAt(index),
       viewOf: (view, close) =>
@@ -45,8 +45,11 @@ async function viewed(applied: number, max = 10) {
     },
     max,
   )
-  const open = (minIndex: number, cut: ViewRequest['cut'] = 'exact') =>
-    views.openView({ cut, minIndex, level: 'session' } as ViewRequest)
+  const open = (
+    minIndex: number,
+    cut: ViewRequest['cut'] = 'exact',
+    level: ViewRequest['level'] = 'session',
+  ) => views.openView({ cut, minIndex, level } as ViewRequest)
   const read = async (view: StateView) => {
     const [stored] = await host.run(view.getMany([Buffer.from('k')]))
     return [view.served.index, Number(stored!.value.toString())]
@@ -117,6 +120,15 @@ test('beyond the bound views are refused, and a view that failed or was closed m
   assert.equal(views.open, 0)
   await host.run(machine.apply(puts(4, 8)))
   assert.equal(machine.appliedIndex, 8)
+  await host.run(machine.close())
+})
+
+test('a strong view of an index that does not come is waited for no longer than a read is', async () => {
+  const reach: ViewPorts['reach'] = ({ level }) =>
+    level === 'strong' ? Promise.resolve() : Promise.reject(new Error('too late'))
+  const { host, machine, views, open } = await viewed(3, 1, reach)
+  await assert.rejects(open(99, 'exact', 'strong'), { message: 'too late' })
+  assert.equal(views.open, 0)
   await host.run(machine.close())
 })
 

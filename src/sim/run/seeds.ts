@@ -5,7 +5,7 @@
 import type FastCheck from 'fast-check'
 import type { Arbitrary } from 'fast-check'
 import { clientArbitrary, knobsArbitrary, scheduleArbitrary } from '../schedule/arbitraries.js'
-import { PROFILES } from '../schedule/profiles.js'
+import { GENERAL, PROFILES } from '../schedule/profiles.js'
 import type { ClientEvent, FaultClass, Schedule } from '../schedule/schedule.js'
 
 const EVENTS_MAX = 400
@@ -14,12 +14,13 @@ const DURATION_MS = 16_000
 /** The schedules of the simulator's own workload: each is drawn towards something. */
 export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {
   const profiles = PROFILES.map((profile) => {
-    const { weight, knobs, faults, clients } = profile
+    const { weight, knobs, clients } = profile
+    const faults = profile === GENERAL ? undefined : (Object.keys(profile.faults) as FaultClass[])
     const arbitrary = scheduleArbitrary<ClientEvent>(fc, {
       maxEvents: EVENTS_MAX,
       durationMs: DURATION_MS,
       actions: clientArbitrary(fc, clients),
-      knobs: knobsArbitrary(fc, knobs, Object.keys(faults) as FaultClass[]),
+      knobs: knobsArbitrary(fc, knobs, faults),
       profile,
     })
     return { weight, arbitrary }

@@ -76,6 +76,7 @@ class Simulation<A extends Action> {
       () => this.#heal(),
       () => this.#recover('after the faults'),
       () => this.#serveFresh(),
+      () => this.#workload.settle?.() ?? Promise.resolve(),
       () => this.#idle(),
       () => this.#loseEverythingLoose(),
       () => this.#recover('after the last power cut'),

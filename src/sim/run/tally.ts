@@ -22,6 +22,12 @@ export interface Tally {
   /** Reads at weaker levels that missed what somebody had been told. */
   staleReads: number
   tokens: number
+  /** What transactions and conditional writes came to. */
+  decisions: Record<'then' | 'else' | 'refused', number>
+  clears: number
+  /** Values that were given a time to live. */
+  expiring: number
+  leases: number
   /** Entries that watches gave. */
   watchedEntries: number
   /** Watches that went on at another member, or later, from a token. */
@@ -59,6 +65,10 @@ export function newTally(): Tally {
     unknownCalls: 0,
     staleReads: 0,
     tokens: 0,
+    decisions: { then: 0, else: 0, refused: 0 },
+    clears: 0,
+    expiring: 0,
+    leases: 0,
     watchedEntries: 0,
     watchesResumed: 0,
     watchesCompacted: 0,
@@ -96,6 +106,12 @@ export function shortfalls(tally: Tally): string[] {
     ['V1 eventual reads', tally.reads.eventual, 5 * runs],
     ['V1 writes', tally.writes, 10 * runs],
     ['V1 tokens carried', tally.tokens, runs],
+    ['V1 decisions done', tally.decisions.then, runs],
+    ['V1 decisions not done', tally.decisions.else, runs / 2],
+    ['V1 decisions refused', tally.decisions.refused, runs / 10],
+    ['V1 clears', tally.clears, runs / 4],
+    ['V1 values that expire', tally.expiring, runs / 4],
+    ['V1 leases', tally.leases, runs / 4],
     ['V1 watched entries', tally.watchedEntries, 20 * runs],
     ['V1 watches resumed', tally.watchesResumed, runs],
     ['V4 watches compacted', tally.watchesCompacted, runs / 20],

@@ -70,8 +70,10 @@ export class Watchers {
 
   /** Everybody is healthy: every watch arrives at the end of the log, and has given what stands in it. */
   async judge(log: CommittedLog): Promise<void> {
-    const { findings, tally, world } = this.#at
+    const { findings, tally, world, living } = this.#at
     const end = log.lastIndex
+    // Who is no member any more may not have heard of it: a client whose watch stands still looks elsewhere.
+    for (const watcher of this.#watchers) watcher.leaveUnless(living)
     const isThere = () => this.#watchers.every(({ position }) => position >= end)
     const hasArrived = isThere() || (await world.runUntil(isThere, ARRIVAL_MS))
     const late = this.#watchers.find(({ position }) => position < end)
@@ -130,6 +132,11 @@ class Watcher {
 
   get position(): number {
     return this.#index()
+  }
+
+  /** Looks elsewhere when it is at none of `seats`. */
+  leaveUnless(seats: readonly Seat[]): void {
+    if (this.#seat !== undefined && !seats.includes(this.#seat)) this.#lookElsewhere()
   }
 
   abandon(seat: Seat): void {

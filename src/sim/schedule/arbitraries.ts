@@ -5,6 +5,7 @@
  */
 import type FastCheck from 'fast-check'
 import type { Arbitrary, MaybeWeightedArbitrary } from 'fast-check'
+import type { WriteAck } from '../history.js'
 import {
   CLIENT_WEIGHTS,
   FAULT_WEIGHTS,
@@ -52,6 +53,15 @@ const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
   'addLearner',
   'demote',
 ]
+const ACKS: readonly WriteAck[] = [
+  'quorum',
+  'quorum',
+  'quorum',
+  'leader',
+  'applied',
+  'all',
+  { members: 2 },
+]
 /** From one burst to the next. */
 const BURST_EVERY_MS = 400
 /** How long after the beginning of a burst. */
@@ -72,16 +82,17 @@ export function scheduleArbitrary<A extends Action>(
 
 /**
  * The circumstances of a run. The harmless value of each comes first; `choices` go before those that there are.
- * @param faults classes of faults, of which some are switched on
+ * @param faults classes of faults that are switched on; default some, drawn
  */
 export function knobsArbitrary(
   fc: typeof FastCheck,
   choices: Partial<KnobChoices> = {},
-  faults: readonly FaultClass[] = FAULT_CLASSES,
+  faults?: readonly FaultClass[],
 ): Arbitrary<Knobs> {
   const all: KnobChoices = { ...KNOB_CHOICES, ...choices }
   const drawn = Object.entries(all).map(([name, values]) => [name, fc.constantFrom(...values)])
-  return fc.record({ ...Object.fromEntries(drawn), faults: fc.subarray([...faults]) })
+  const enabled = faults === undefined ? fc.subarray([...FAULT_CLASSES]) : fc.constant(faults)
+  return fc.record({ ...Object.fromEntries(drawn), faults: enabled })
 }
 
 function eventArbitrary<A extends Action>(
@@ -139,6 +150,7 @@ function clientArbitraries(
       { weight: 1, arbitrary: fc.constant(true) },
     ),
     inSession: fc.boolean(),
+    ack: fc.constantFrom<WriteAck>(...ACKS),
     count: fc.constantFrom(1, 1, 1, 4, 16),
     timeoutMs,
   })
@@ -150,6 +162,8 @@ function clientArbitraries(
     keys: fc.uniqueArray(key, { minLength: 1, maxLength: 4 }),
     level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
     inSession: fc.boolean(),
+    maxStalenessMs: fc.constantFrom(0, 0, 0, 50, 1000),
+    onBehind: fc.constantFrom('wait' as const, 'wait' as const, 'forward' as const, 'fail' as const),
     timeoutMs,
   })
   const handOver = fc.record({ type: fc.constant('handOver' as const), client, to: client })
@@ -163,7 +177,38 @@ function clientArbitraries(
     level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
     paceMs: fc.constantFrom(0, 0, 20, 400),
   })
-  return { write, read, handOver, checkpoint, watch }
+  const decide = fc.record({
+    type: fc.constant('decide' as const),
+    member,
+    key,
+    shape: fc.constantFrom('put' as const, 'txn' as const, 'txn' as const, 'del' as const),
+    on: fc.constantFrom('revision' as const, 'value' as const, 'absent' as const),
+    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
+    count: fc.constantFrom(1, 1, 3),
+    timeoutMs,
+  })
+  const clear = fc.record({
+    type: fc.constant('clear' as const),
+    member,
+    key,
+    limit: fc.constantFrom(0, 1, 2),
+    timeoutMs,
+  })
+  const expiring = fc.record({
+    type: fc.constant('expiring' as const),
+    member,
+    key,
+    with: fc.constantFrom(
+      'ttl' as const,
+      'ttl' as const,
+      'lease' as const,
+      'keptLease' as const,
+      'revokedLease' as const,
+    ),
+    ttlMs: fc.constantFrom(300, 1000, 4000),
+    timeoutMs,
+  })
+  return { write, read, handOver, checkpoint, watch, decide, clear, expiring }
 }
 
 /** One fault, of the classes named; default any. */

@@ -63,6 +63,9 @@ export const CLIENT_WEIGHTS: Readonly<Record<ClientEvent['type'], number>> = {
   handOver: 1,
   checkpoint: 1,
   watch: 1,
+  decide: 3,
+  clear: 1,
+  expiring: 1,
 }
 
 /** So many of 100 events, when nothing else is said. */
@@ -108,7 +111,7 @@ export const PROFILES: readonly Profile[] = [
     },
     faults: { clog: 6, pause: 4, isolate: 4, oneWayCut: 3, transfer: 2, slowDisk: 2, clock: 1 },
     clientShare: 85,
-    clients: { write: 10, read: 22, handOver: 2, watch: 1 },
+    clients: { write: 10, read: 22, handOver: 2, watch: 1, decide: 1 },
     times: 'bursts',
   },
   // Members come and go, several at once, while leaders change.
@@ -137,13 +140,13 @@ export const PROFILES: readonly Profile[] = [
     },
     faults: { kill: 4, powerCut: 4, isolate: 6, close: 2, stateLoss: 2, slowDisk: 3, pause: 2 },
     clientShare: 88,
-    clients: { write: 20, read: 6, handOver: 1, checkpoint: 4, watch: 1 },
+    clients: { ...CLIENT_WEIGHTS, write: 20, read: 6, checkpoint: 4 },
     times: 'spread',
   },
   // Disks fail in every way, and machines lose their power.
   {
     weight: 2,
-    knobs: {},
+    knobs: { members: [3, 5], valueBytes: [0, 100], checkpointBytes: [1 << 26, 1 << 16] },
     faults: {
       rot: 10,
       powerCut: 4,

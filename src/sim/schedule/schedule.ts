@@ -4,7 +4,8 @@
  *
  * Numbers of members, clients and keys are taken modulo what there is: every schedule means something.
  */
-import type { ReadLevel } from '../../member/backend.js'
+import type { OnBehind, ReadLevel } from '../../member/backend.js'
+import type { WriteAck } from '../history.js'
 import type { PowerCutMode } from '../sim-disk.js'
 
 /** The faults that a run may have, by name; each can be switched off by itself. */
@@ -84,6 +85,8 @@ export type ClientEvent =
       readonly keys: readonly number[]
       readonly deletes: boolean
       readonly inSession: boolean
+      /** Default `quorum`. */
+      readonly ack?: WriteAck
       /** So many writes one after the other without waiting. */
       readonly count: number
       readonly timeoutMs: number
@@ -96,6 +99,9 @@ export type ClientEvent =
       readonly keys: readonly number[]
       readonly level: ReadLevel
       readonly inSession: boolean
+      /** Of weak gets; undefined or 0: no bound. */
+      readonly maxStalenessMs?: number
+      readonly onBehind?: OnBehind
       readonly timeoutMs: number
     }
   /** A client gives the token of its session to another, which goes on from there. */
@@ -115,6 +121,37 @@ export type ClientEvent =
       readonly level: ReadLevel
       /** It does something else for so long after each event. */
       readonly paceMs: number
+    }
+
+  /** Transactions or conditional writes, one after the other without waiting. */
+  | {
+      readonly type: 'decide'
+      readonly member: number
+      readonly key: number
+      /** A single put, or a transaction that puts or deletes. */
+      readonly shape: 'put' | 'txn' | 'del'
+      readonly on: 'absent' | 'revision' | 'value'
+      /** Of the read that says what to expect. */
+      readonly level: ReadLevel
+      readonly count: number
+      readonly timeoutMs: number
+    }
+  | {
+      readonly type: 'clear'
+      readonly member: number
+      readonly key: number
+      /** 0: none. */
+      readonly limit: number
+      readonly timeoutMs: number
+    }
+  /** A value that goes by itself. */
+  | {
+      readonly type: 'expiring'
+      readonly member: number
+      readonly key: number
+      readonly with: 'ttl' | 'lease' | 'keptLease' | 'revokedLease'
+      readonly ttlMs: number
+      readonly timeoutMs: number
     }
 
 /** As the `member` of a fault, this and all above mean whoever leads at that moment. */

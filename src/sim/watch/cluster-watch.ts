@@ -2,7 +2,7 @@
  * What is true of a cluster as a whole, known to nobody in it: who led each term, which entries exist, which of them
  * are committed, and what the state is after each.
  *
- * Rules R1, R3, R5, R6, R7 and R11 are checked here; the others of the log in member-watch.ts.
+ * Rules R1, R3, R5, R6, R7, R11 and S10 are checked here; the others of the log in member-watch.ts.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Configuration } from '../../machine/state-machine.js'
@@ -11,11 +11,14 @@ import { decodeDirectory } from '../../wire/directory.js'
 import type { Findings } from './findings.js'
 import { type Link, LogHistory, linkAfter } from './log-shadow.js'
 import { ModelMachine, type ReadValue } from './model-machine.js'
+import type { Expired } from './model-state.js'
 import type { StateDigest } from './watched-database.js'
 
 interface KnownEntry {
   readonly hash: number
   readonly previousTerm: Term
+  /** When somebody had it first. */
+  readonly atMs: number
 }
 
 interface KnownConfiguration {
@@ -23,6 +26,9 @@ interface KnownConfiguration {
   readonly conf: ConfState
   readonly members: ReadonlySet<string>
 }
+
+/** A leader's clock may run so much faster than the world. */
+const FAST_CLOCK = 1.01
 
 const NOBODY: ConfState = {
   voters: [],
@@ -44,6 +50,9 @@ export class ClusterWatch {
   readonly #entries = new Map<string, KnownEntry>()
   /** By index. */
   readonly #committed: Link[] = [{ term: 0, hash: 0 }]
+  /** When each was committed; by index. */
+  readonly #committedAtMs: number[] = [0]
+  #onLeaseEnd: (id: string) => void = () => undefined
   #snapshots = 0
   readonly #sessionDigests = new Map<LogIndex, number>()
 
@@ -66,6 +75,11 @@ export class ClusterWatch {
       this.#logs.set(node, log)
     }
     return log
+  }
+
+  /** `hear` is told the id of every lease that goes because its time is over. */
+  onLeaseEnd(hear: (id: string) => void): void {
+    this.#onLeaseEnd = hear
   }
 
   /** Somebody has installed a snapshot. */
@@ -114,7 +128,11 @@ export class ClusterWatch {
     const id = `${index}/${term}`
     const known = this.#entries.get(id)
     if (known === undefined) {
-      this.#entries.set(id, { hash: link.hash, previousTerm: previous.term })
+      this.#entries.set(id, {
+        hash: link.hash,
+        previousTerm: previous.term,
+        atMs: this.findings.now,
+      })
       return
     }
     this.findings.expect(
@@ -146,6 +164,7 @@ export class ClusterWatch {
       const link = log.at(at)
       if (link === undefined) return
       this.#committed.push(link)
+      this.#committedAtMs.push(this.findings.now)
     }
   }
 
@@ -170,7 +189,22 @@ export class ClusterWatch {
         () => `node ${node} applies what is not committed at index ${entry.index}`,
       )
       if (!isCommitted) return
-      if (entry.index === this.model.lastIndex + 1) this.model.apply(entry)
+      if (entry.index === this.model.lastIndex + 1) this.#expire(entry, this.model.apply(entry))
+    }
+  }
+
+  /** S10: `expired` goes with `entry`, which a leader proposed when it had counted its time. */
+  #expire({ index, term }: Entry, expired: readonly Expired[]): void {
+    for (const { since, ttlMs, lease } of expired) {
+      const proposedAt = this.#entries.get(`${index}/${term}`)?.atMs ?? this.findings.now
+      const livedMs = proposedAt - this.#committedAtMs[since]!
+      this.findings.expect(
+        livedMs >= ttlMs / FAST_CLOCK,
+        'S10 nothing expires early',
+        () =>
+          `what was written at ${since} for ${ttlMs} ms goes at ${index}, after ${livedMs} ms`,
+      )
+      if (lease !== undefined) this.#onLeaseEnd(lease)
     }
   }
 

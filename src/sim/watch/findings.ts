@@ -22,6 +22,7 @@ export type Rule =
   | 'S7 recovery is exact'
   | 'S8 damage is never data'
   | 'S9 no garbage'
+  | 'S10 nothing expires early'
   | 'C1 linearizability'
   | 'C2 session guarantees'
   | 'C3 consistent prefix'
@@ -29,11 +30,14 @@ export type Rule =
   | 'C5 exactly once'
   | 'C6 every call settles'
   | 'C7 watch guarantees'
+  | 'C8 decisions are right'
+  | 'C9 acknowledged is applied'
   | 'L1 a leader emerges'
   | 'L2 members converge'
   | 'L3 fresh calls succeed'
   | 'L4 everything is still there'
   | 'L5 an idle cluster is quiet'
+  | 'L6 what has expired goes'
   | 'A1 no assertion fails'
   | 'A2 no member stops without a cause'
   | 'D1 nothing leaks in'
@@ -55,6 +59,11 @@ export class Findings {
 
   constructor(now: () => number) {
     this.#now = now
+  }
+
+  /** Virtual milliseconds. */
+  get now(): number {
+    return this.#now()
   }
 
   /** How often a rule was checked. */

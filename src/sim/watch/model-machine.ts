@@ -15,7 +15,7 @@ import {
 } from '../../wire/request.js'
 import type { AppliedRequest } from '../checkers/committed-log.js'
 import type { Change } from '../history.js'
-import { ModelState, type RawChange } from './model-state.js'
+import { type Expired, ModelState, type RawChange } from './model-state.js'
 
 /** A client may have so many requests unanswered; more are a gap (docs/consistency.md). */
 const WINDOW = 1024
@@ -48,6 +48,7 @@ export class ModelMachine {
   readonly #digests: number[] = [0]
   readonly #statuses: (readonly string[])[] = [[]]
   readonly #applied: AppliedRequest[] = []
+  #expired: Expired[] = []
 
   constructor(maxClients: number, readValue: ReadValue) {
     this.#maxClients = maxClients
@@ -78,8 +79,14 @@ export class ModelMachine {
     return this.#state.entries()
   }
 
-  /** Applies the next committed entry. */
-  apply(entry: Entry): void {
+  /** Keys with a time to live, and leases, in the newest state. */
+  get expiring(): number {
+    return this.#state.expiring
+  }
+
+  /** Applies the next committed entry; what goes with it because its time is over. */
+  apply(entry: Entry): readonly Expired[] {
+    this.#expired = []
     assert(entry.index === this.lastIndex + 1, 'the model is fed without a gap', {
       index: entry.index,
     })
@@ -96,6 +103,7 @@ export class ModelMachine {
     }
     this.#digests.push(this.#state.digest)
     this.#statuses.push(statuses)
+    return this.#expired
   }
 
   /** What the client is told, now or again. */
@@ -150,6 +158,7 @@ export class ModelMachine {
     const outcomes = [...readCommands(data, offset, request)].map((command) =>
       this.#state.run(command, index),
     )
+    this.#expired.push(...outcomes.flatMap(({ expired }) => expired))
     const commands = outcomes.map(({ changes }) => changes).filter(({ length }) => length > 0)
     this.#applied.push({
       index,

@@ -16,6 +16,23 @@ interface Stored {
   readonly hash: number
   /** `ttl`, or a lease's name; undefined: it stays. */
   readonly goesWith: string | undefined
+  /** 0 unless it goes with `ttl`. */
+  readonly ttlMs: number
+}
+
+interface HeldLease {
+  /** The entry that granted it or kept it alive last. */
+  readonly since: LogIndex
+  readonly ttlMs: number
+}
+
+/** Something that went because its time was over. */
+export interface Expired {
+  /** The entry from which its time counts. */
+  readonly since: LogIndex
+  readonly ttlMs: number
+  /** The id of a lease; undefined: it was a key. */
+  readonly lease: string | undefined
 }
 
 /** A put, or a delete when there is no value. */
@@ -29,6 +46,7 @@ export interface Outcome {
   /** Its result byte if it has one. */
   readonly result: number | undefined
   readonly changes: readonly RawChange[]
+  readonly expired: readonly Expired[]
 }
 
 /**
@@ -42,10 +60,10 @@ export function digestOf(key: Uint8Array, value: Uint8Array, revision: LogIndex)
 /** See the file's comment. Names of keys and leases are their bytes as latin1. */
 export class ModelState {
   readonly #values = new Map<string, Stored>()
-  /** The entry that granted each or kept it alive last. */
-  readonly #leases = new Map<string, LogIndex>()
+  readonly #leases = new Map<string, HeldLease>()
   #digest = 0
   #changes: RawChange[] = []
+  #expired: Expired[] = []
 
   /** Of all keys and values. */
   get digest(): number {
@@ -57,11 +75,18 @@ export class ModelState {
     return new Map([...this.#values].map(([key, { value }]) => [key, value.toString('latin1')]))
   }
 
+  /** Keys with a time to live, and leases. */
+  get expiring(): number {
+    const keys = [...this.#values.values()].filter(({ ttlMs }) => ttlMs > 0)
+    return keys.length + this.#leases.size
+  }
+
   /** Carries out `command` in the entry at `index`. */
   run(command: ReadCommand, index: LogIndex): Outcome {
     this.#changes = []
+    this.#expired = []
     const result = this.#run(command, index)
-    return { result, changes: this.#changes }
+    return { result, changes: this.#changes, expired: this.#expired }
   }
 
   #run(command: ReadCommand, index: LogIndex): number | undefined {
@@ -76,10 +101,15 @@ export class ModelState {
         return holds ? 1 : 0
       }
       case 'grant':
-      case 'keepAlive':
-        if (this.#leases.has(nameOf(command.lease)) === (command.type === 'grant')) return 0
-        this.#leases.set(nameOf(command.lease), index)
+        if (this.#leases.has(nameOf(command.lease))) return 0
+        this.#leases.set(nameOf(command.lease), { since: index, ttlMs: command.ttlMs })
         return 1
+      case 'keepAlive': {
+        const held = this.#leases.get(nameOf(command.lease))
+        if (held === undefined) return 0
+        this.#leases.set(nameOf(command.lease), { ...held, since: index })
+        return 1
+      }
       case 'revoke':
         return this.#end(nameOf(command.lease)) ? 1 : 0
       case 'expire':
@@ -98,7 +128,8 @@ export class ModelState {
           const isLeased = expiry?.type === 'lease'
           if (isLeased) result = 1
           const goesWith = isLeased ? nameOf(expiry.lease) : expiry?.type
-          this.#put(Buffer.from(key), Buffer.from(value), index, goesWith)
+          const ttlMs = expiry?.type === 'ttl' ? expiry.ttlMs : 0
+          this.#put(Buffer.from(key), Buffer.from(value), index, { goesWith, ttlMs })
           break
         }
         case 'del':
@@ -137,10 +168,15 @@ export class ModelState {
   #expire({ keys, leases }: Expire): void {
     for (const { key, revision } of keys) {
       const stored = this.#values.get(nameOf(key))
-      if (stored?.goesWith === 'ttl' && stored.revision === revision) this.#del(nameOf(key))
+      if (stored?.goesWith !== 'ttl' || stored.revision !== revision) continue
+      this.#del(nameOf(key))
+      this.#expired.push({ since: revision, ttlMs: stored.ttlMs, lease: undefined })
     }
     for (const { lease, generation } of leases) {
-      if (this.#leases.get(nameOf(lease)) === generation) this.#end(nameOf(lease))
+      const held = this.#leases.get(nameOf(lease))
+      if (held?.since !== generation) continue
+      this.#end(nameOf(lease))
+      this.#expired.push({ ...held, lease: Buffer.from(lease).toString('hex') })
     }
   }
 
@@ -159,11 +195,16 @@ export class ModelState {
     }
   }
 
-  #put(key: Buffer, value: Buffer, revision: LogIndex, goesWith: string | undefined): void {
+  #put(
+    key: Buffer,
+    value: Buffer,
+    revision: LogIndex,
+    goes: Pick<Stored, 'goesWith' | 'ttlMs'>,
+  ): void {
     const name = nameOf(key)
     const hash = digestOf(key, value, revision)
     this.#digest = (this.#digest - (this.#values.get(name)?.hash ?? 0) + hash) >>> 0
-    this.#values.set(name, { value, revision, hash, goesWith })
+    this.#values.set(name, { value, revision, hash, ...goes })
     this.#changes.push({ key, value })
   }
 

@@ -3,7 +3,8 @@
  *
  * A member that failed FAILURES_MAX times in a row is ejected: not chosen for a while, longer each time (EJECT_MS_MIN
  * to EJECT_MS_MAX). When that is over a probe has to succeed before it is chosen again. A member is slow when its
- * latency is more than SLOW_FACTOR times that of the fastest, and SLOW_MS more; it is not chosen while there are others.
+ * latency is more than SLOW_FACTOR times that of the fastest, and SLOW_MS more; it is not chosen while there are
+ * others.
  *
  * Invariants:
  *   1. somebody is chosen whenever there is a candidate: when all are ejected, the one whose time is over first

@@ -38,12 +38,13 @@ import {
   FRAME_READS,
   type ReadAnswer,
   type ReadCall,
+  readCallBytes,
 } from '../../wire/read-call.js'
 import { type Candidate, type Health, onAnswer, onFailure, onProbe, UNKNOWN } from './balance.js'
 
 /** Asks that may wait at one member; more wait here for others to be answered, or fail. */
 const WAITING_MAX = 16_000
-/** A frame of asks or reads is cut near this size. */
+/** A frame of asks or reads is cut before this size, and before what the member accepts. */
 const FRAME_BYTES = 262_144
 /** A member says better why it could not answer in time: it may, for so long. */
 const GRACE_MS = 100
@@ -155,8 +156,13 @@ export class MemberLink implements Candidate {
   tell(ask: Ask): number {
     const id = this.#newId()
     if (this.#lost !== undefined) return id
+    const start = this.#asks.length
     writeAsk(this.#asks, id, ask)
-    if (this.#asks.length > FRAME_BYTES) this.#sendAsks()
+    if (start > 0 && this.#asks.length > this.#frameBytes) {
+      this.#asks.truncate(start)
+      this.#sendAsks()
+      writeAsk(this.#asks, id, ask)
+    }
     this.#connection.wake()
     return id
   }
@@ -217,6 +223,10 @@ export class MemberLink implements Candidate {
 
   close(): void {
     this.#connection.close()
+  }
+
+  get #frameBytes(): number {
+    return Math.min(FRAME_BYTES, this.#news?.maxFrameBytes ?? 0)
   }
 
   #newId(): number {
@@ -305,11 +315,13 @@ export class MemberLink implements Candidate {
     let [group, bytes]: [SentRead[], number] = [[], 0]
     for (const read of reads) {
       read.remainingMs = Math.max(0, read.deadline - now)
-      for (const key of read.keys) bytes += key.length
+      const size = readCallBytes(read)
+      if (bytes > 0 && bytes + size > this.#frameBytes) {
+        this.#connection.send(FRAME_READS, [encodeReadCalls(group)])
+        ;[group, bytes] = [[], 0]
+      }
+      bytes += size
       group.push(read)
-      if (bytes < FRAME_BYTES) continue
-      this.#connection.send(FRAME_READS, [encodeReadCalls(group)])
-      ;[group, bytes] = [[], 0]
     }
     if (group.length > 0) this.#connection.send(FRAME_READS, [encodeReadCalls(group)])
   }

@@ -282,11 +282,10 @@ export class RemoteBackend implements Backend {
       try {
         return await abortable(answer, signal)
       } catch (error) {
-        if (isElsewhere(error) && error.outcome !== 'none') throw new LostAnswer(error)
-        throw error
+        throw isElsewhere(error) && isFinal(error) ? new FinalAnswer(error) : error
       }
     }).catch((error: unknown) => {
-      throw error instanceof LostAnswer ? error.error : error
+      throw error instanceof FinalAnswer ? error.error : error
     })
   }
 
@@ -349,8 +348,13 @@ function noRole(): StoreError {
   return new StoreError('QUORATE_FORBIDDEN', message)
 }
 
-/** A call that was sent and whose answer is lost: not to be made again by itself. */
-class LostAnswer extends Error {
+/** Whether a call is not to be made again by itself: its answer is lost, or it is an answer about somebody else. */
+function isFinal({ code, outcome }: StoreError): boolean {
+  return outcome !== 'none' || code === 'QUORATE_NOT_READY'
+}
+
+/** Keeps an error from being taken for one that another member may not have. */
+class FinalAnswer extends Error {
   readonly error: StoreError
 
   constructor(error: StoreError) {

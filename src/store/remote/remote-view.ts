@@ -11,12 +11,13 @@ import type {
   StoredValue,
   ViewRequest,
 } from '../../member/backend.js'
+import { KEY_BYTES_MAX } from '../../wire/command.js'
 import { askOnce, expectReply } from './asking.js'
 import type { MemberLink } from './member-link.js'
 
-/** So much of a read from a view travels at once. */
+/** So much of a read from a view travels at once: no member has frames that are too short for one key. */
 const KEYS_AT_ONCE = 1_024
-const KEY_BYTES_AT_ONCE = 262_144
+const KEY_BYTES_AT_ONCE = KEY_BYTES_MAX
 
 /** Opens a view at one member. @throws {StoreError} the member's own; QUORATE_NETWORK; QUORATE_TIMEOUT */
 export async function openRemoteView(
@@ -89,10 +90,12 @@ class RemoteView implements StateView {
 function* groupsOf(keys: readonly Uint8Array[]): Generator<readonly Uint8Array[]> {
   let [start, bytes] = [0, 0]
   for (let i = 0; i < keys.length; i++) {
-    bytes += keys[i]!.length
-    if (i + 1 - start < KEYS_AT_ONCE && bytes < KEY_BYTES_AT_ONCE) continue
-    yield keys.slice(start, i + 1)
-    ;[start, bytes] = [i + 1, 0]
+    const { length } = keys[i]!
+    if (i - start >= KEYS_AT_ONCE || (i > start && bytes + length > KEY_BYTES_AT_ONCE)) {
+      yield keys.slice(start, i)
+      ;[start, bytes] = [i, 0]
+    }
+    bytes += length
   }
   if (start < keys.length || keys.length === 0) yield keys.slice(start)
 }

@@ -27,6 +27,7 @@ export class RemoteWatch implements WatchCursor {
   #at: { readonly link: MemberLink; readonly id: number } | undefined
   /** Members that do not remember the position; each is asked once. */
   readonly #forgetful = new Set<string>()
+  #compacted: StoreError | undefined
 
   constructor(route: WatchRoute, request: WatchRequest) {
     this.#route = route
@@ -41,6 +42,7 @@ export class RemoteWatch implements WatchCursor {
       this.#refuseIfOver()
       const at = this.#open(failed)
       if (at === undefined) {
+        this.#refuseIfForgotten()
         failed = undefined
         await this.#route.later()
         continue
@@ -115,7 +117,15 @@ export class RemoteWatch implements WatchCursor {
     if (error.code === 'QUORATE_TIMEOUT') return true
     if (error.code !== 'QUORATE_COMPACTED' || link.news === undefined) return false
     this.#forgetful.add(link.news.memberId)
-    return this.#choose(link) !== undefined
+    this.#compacted = error
+    return true
+  }
+
+  /** Whoever could be asked does not remember. */
+  #refuseIfForgotten(): void {
+    const serving = this.#route.links.filter(({ news }) => news!.isServing)
+    const isForgotten = serving.every(({ news }) => this.#forgetful.has(news!.memberId))
+    if (this.#compacted !== undefined && serving.length > 0 && isForgotten) throw this.#compacted
   }
 
   #leave(): void {

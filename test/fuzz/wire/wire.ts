@@ -22,6 +22,8 @@ export interface WireFuzzSettings {
   readonly seed: number
   /** At least so many. */
   readonly frames: number
+  /** The memory is looked at so many times. */
+  readonly phases: number
   /** Whether members and clients share a secret. */
   readonly secret: Buffer | undefined
   /** The member's data folder. */
@@ -37,7 +39,7 @@ export interface WireFuzzResult {
   /** Connections that the member refused or closed, by its reasons. */
   readonly refused: Readonly<Record<string, number>>
   readonly served: Served
-  /** After the warm-up, now and then, and at the end. */
+  /** At the end of each phase. */
   readonly memory: readonly Memory[]
 }
 
@@ -55,8 +57,7 @@ export interface Served {
 }
 
 const ATTACKERS = 24
-const WARM_UP_SHARE = 0.1
-const SAMPLES = 10
+const QUIET_MS = 500
 const CALL_EVERY_MS = 10
 const NEWCOMER_EVERY_MS = 200
 const NEWCOMER_TRIES = 10
@@ -144,14 +145,12 @@ class WireFuzz {
       this.#serveRemotely(),
       this.#serveNewcomers(),
     ]
-    const attackers = Array.from({ length: ATTACKERS }, () => this.#attack())
     try {
-      await Promise.race([Promise.all([...attackers, this.#watchMemory()]), Promise.all(good)])
+      await Promise.race([this.#attackInPhases(), Promise.all(good)])
     } finally {
       this.#isOver = true
     }
     await Promise.all(good)
-    this.#memory.push(await this.#call('memory', undefined))
     const { rejectedConnections: refused, role } = await this.#status()
     if (role !== 'leader') throw new Error(`the member ended as ${role}`)
     return {
@@ -170,20 +169,22 @@ class WireFuzz {
     if (this.#child?.isAlive) await this.#child.kill()
   }
 
-  async #attack(): Promise<void> {
-    while (this.#frames < this.#settings.frames && !this.#isOver) {
-      const attack = attackAt(this.#connections++, this.#draws)
-      const sent = await attack.run(this.#target!, this.#draws)
-      this.#frames += sent
+  /** After each phase there is a moment of quiet in which the memory is looked at; the first is the warm-up. */
+  async #attackInPhases(): Promise<void> {
+    const { frames, phases } = this.#settings
+    for (let phase = 1; phase <= phases && !this.#isOver; phase++) {
+      const until = (frames * phase) / phases
+      await Promise.all(Array.from({ length: ATTACKERS }, () => this.#attack(until)))
+      await pause(QUIET_MS)
+      this.#memory.push(await this.#call('memory', undefined))
     }
   }
 
-  async #watchMemory(): Promise<void> {
-    const { frames } = this.#settings
-    for (let sample = 0; sample < SAMPLES && !this.#isOver; sample++) {
-      const share = WARM_UP_SHARE + (1 - WARM_UP_SHARE) * (sample / SAMPLES)
-      while (this.#frames < frames * share && !this.#isOver) await pause(CALL_EVERY_MS)
-      this.#memory.push(await this.#call('memory', undefined))
+  async #attack(until: number): Promise<void> {
+    while (this.#frames < until && !this.#isOver) {
+      const attack = attackAt(this.#connections++, this.#draws)
+      const sent = await attack.run(this.#target!, this.#draws)
+      this.#frames += sent
     }
   }
 

@@ -196,6 +196,9 @@ function describeTally(tally: Tally, seconds: number): string {
       `logs shortened ${per(tally.compactions)}, snapshots installed ${per(tally.snapshots)}, ` +
       `states rebuilt ${per(tally.rebuilds)}, ` +
       `tokens carried ${per(tally.tokens)}`,
+    `decisions: done ${per(tally.decisions.then)}, not done ${per(tally.decisions.else)}, ` +
+      `refused ${per(tally.decisions.refused)}; clears ${per(tally.clears)}, ` +
+      `expiring values ${per(tally.expiring)}, leases ${per(tally.leases)}`,
     `watches: entries ${per(tally.watchedEntries)}, resumed ${per(tally.watchesResumed)}, ` +
       `came too late ${per(tally.watchesCompacted)}`,
     `members changed ${per(tally.memberChanges)}, leaderships handed over ${per(tally.transfers)}`,

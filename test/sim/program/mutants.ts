@@ -199,13 +199,14 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
       {
-        file: 'machine/state-machine.js',
-        find: 'import { DATA_PREFIX, DataKey, prefixed }',
+        file: 'machine/entry-batch.js',
+        find: 'import { StateDigest }',
         replace: `import { encodeStateRecord } from './state-record.js';
-        import { DATA_PREFIX, DataKey, META_KEY, prefixed }`,
+        import { META_KEY } from './key-space.js';
+        import { StateDigest }`,
       },
       {
-        file: 'machine/state-machine.js',
+        file: 'machine/entry-batch.js',
         find: 'await this.#batch.write(state, this.#sessions);',
         replace: `await this.#batch.write(state, this.#sessions);
         const meta = this.#database.batch();

@@ -24,7 +24,17 @@ export function connected(
   of: readonly string[] = NAMES,
   options: ConnectOptions = {},
 ): Promise<Store> {
-  const world = new SimHost(cluster.world, cluster.network, 'client').boot()
+  return connectedFrom(cluster, 'client', of, options)
+}
+
+/** The same on a host of this name. */
+export function connectedFrom(
+  cluster: SimCluster,
+  host: string,
+  of: readonly string[],
+  options: ConnectOptions,
+): Promise<Store> {
+  const world = new SimHost(cluster.world, cluster.network, host).boot()
   const addresses = of.map((name) => cluster.addressOf(name))
   const settings = resolveConnect(addresses, { secret: SECRET, ...options })
   return cluster.run(connectOver(world, settings, () => undefined))

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SimCluster } from '../../../src/sim/sim-cluster.js'
-import type { Store } from '../../../src/store/store.js'
+import { SimHost } from '../../../src/sim/sim-host.js'
+import { openStore, type Store } from '../../../src/store/store.js'
 import { hasCode } from '../../member/membership-fixture.js'
 import { connected, NAMES, others, three } from './remote-fixture.js'
 
@@ -38,7 +39,13 @@ test('a client reads and writes as a Store in the same process does', async () =
   } as const
   assert.equal((await cluster.run(store.txn(compare))).succeeded, true)
   assert.deepEqual(await keysOf(cluster, store), ['l', 'm'])
-  await cluster.run(store.put('n', 1, { ack: 'all' }))
+  for (const ack of ['leader', 'quorum', 'applied', 'all', { members: 2 }] as const) {
+    await cluster.run(store.put('n', ack, { ack }))
+  }
+  const lease = await cluster.run(store.lease(5_000))
+  await cluster.run(store.put('o', 1, { lease: lease.id }))
+  await cluster.run(lease.revoke())
+  assert.equal(await cluster.run(store.get('o')), undefined)
   await cluster.run(store.close())
   await cluster.close()
 })
@@ -58,6 +65,35 @@ test('a client asks about the members, changes them, and learns where new ones a
   for (const name of ['a', 'b']) cluster.forget(name)
   await cluster.run(store.put('k', 1, { timeoutMs: 20_000 }))
   assert.equal(await cluster.run(store.get('k')), 1)
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('what the leader refuses about members is said at once, and not asked of every member', async () => {
+  const cluster = await three(12)
+  const store = await connected(cluster)
+  await cluster.run(store.members.add('d', cluster.addressOf('d'), { as: 'learner' }))
+  const from = cluster.world.now
+  await assert.rejects(cluster.run(store.members.promote('d')), hasCode('QUORATE_NOT_READY'))
+  assert.ok(cluster.world.now - from < 1_000, `after ${cluster.world.now - from} ms`)
+  await assert.rejects(cluster.run(store.members.remove('x')), hasCode('QUORATE_NO_MEMBER'))
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('members with small frames are asked in small frames', async () => {
+  const limits = { maxValueBytes: 4_096, maxRequestBytes: 4_096 }
+  const cluster = await three(13, { limits })
+  const store = await connected(cluster)
+  const keys = Array.from({ length: 200 }, (_, i) => `${1_000 + i}`.padEnd(2_000, 'k'))
+  await cluster.run(Promise.all(keys.map((key, i) => store.put(key, i))))
+  const values = await cluster.run(Promise.all(keys.map((key) => store.get(key))))
+  assert.deepEqual(
+    values,
+    keys.map((_, i) => i),
+  )
+  assert.equal((await keysOf(cluster, store)).length, 200)
+  await assert.rejects(cluster.run(store.getMany(keys)), hasCode('QUORATE_TOO_LARGE'))
   await cluster.run(store.close())
   await cluster.close()
 })
@@ -175,6 +211,84 @@ test('a watch goes on at another member, with every change once and in order', a
     await cluster.run(store.close())
     await cluster.close()
   }
+})
+
+test('a position that one member has forgotten is asked of the others; when all have, that is said', async () => {
+  const cluster = await three(14)
+  const store = await connected(cluster)
+  // So that `b` is asked first.
+  for (const far of ['a', 'c']) {
+    cluster.network.setLatency('client', far, { minMs: 50, maxMs: 50 })
+  }
+  const { token } = await cluster.run(store.put('w', 0))
+  for (let i = 1; i < 5; i++) await cluster.run(store.put('w', i))
+  const revisit = async () => {
+    const values: unknown[] = []
+    for await (const event of store.watch({ prefix: 'w', from: token })) {
+      if (event.type === 'changes') for (const c of event.changes) values.push(Object(c).value)
+      if (values.length === 4) break
+    }
+    return values
+  }
+  const forget = async (name: string) => {
+    await cluster.run(cluster.store(name).checkpoint())
+    cluster.kill(name)
+    await cluster.restart(name)
+    await cluster.world.advance(5_000)
+  }
+  await forget('b')
+  assert.deepEqual(await cluster.run(revisit()), [1, 2, 3, 4])
+  for (const name of NAMES) await forget(name)
+  await assert.rejects(cluster.run(revisit()), hasCode('QUORATE_COMPACTED'))
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('weak reads are spread as asked; a member that fails or stands still is left out and let in again', async () => {
+  const cluster = await three(15)
+  const store = await connected(cluster, NAMES, { balance: 'round-robin', consistency: 'eventual' })
+  await cluster.run(store.put('k', 1, { ack: 'all' }))
+  const servers = async (reads: number) => {
+    const names: string[] = []
+    for (let i = 0; i < reads; i++) {
+      const from = cluster.world.now
+      names.push((await cluster.run(store.getWithMeta('k', { timeoutMs: 30_000 }))).servedBy)
+      assert.ok(
+        cluster.world.now - from < 8_000,
+        'no read waits for one that stands still for long',
+      )
+    }
+    return new Set(names)
+  }
+  assert.deepEqual(await servers(9), new Set(NAMES))
+  const [still] = others(cluster, await cluster.awaitLeader())
+  cluster.host(still!).pause()
+  await cluster.world.advance(4_000)
+  assert.ok(!(await servers(9)).has(still!), 'it is slow to answer probes')
+  cluster.host(still!).resume()
+  await cluster.world.advance(15_000)
+  assert.deepEqual(await servers(9), new Set(NAMES))
+  await cluster.run(store.close())
+  await cluster.close()
+})
+
+test('members of another cluster are not asked', async () => {
+  const cluster = await three(16)
+  const secret = 'a secret for simulations'
+  const stray = new SimHost(cluster.world, cluster.network, 'stray')
+  const options = { dir: 'data', id: 'a', listen: 'stray:7100', cluster: 'another', secret }
+  const other = await cluster.run(openStore(stray.boot(), options))
+  const store = await connected(cluster, ['b', 'stray'])
+  const isOurs = (await cluster.run(store.members.list())).members.length === 3
+  const asked = isOurs ? cluster.store('b') : other
+  await cluster.run(asked.put('k', 'of the first that answered'))
+  for (let i = 0; i < 20; i++) {
+    await cluster.world.advance(500)
+    assert.equal(await cluster.run(store.get('k')), 'of the first that answered')
+  }
+  await cluster.run(store.close())
+  await cluster.run(other.close())
+  await cluster.close()
 })
 
 test('a scan whose state is lost with its member ends with an error that says to try again', async () => {
