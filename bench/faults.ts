@@ -1,14 +1,11 @@
 /** The ways in which a leader goes, and what brings it back. */
-import type { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
-import type { LoadOperations } from './load-operations.js'
-
-type Cluster = SpawnedCluster<LoadOperations>
+import type { ProxiedCluster } from './proxied-cluster.js'
 
 /** A fault of the leader. */
 export interface FaultKind {
   readonly name: string
-  readonly begin: (cluster: Cluster, leader: string) => Promise<void>
-  readonly end: (cluster: Cluster, leader: string) => Promise<void>
+  readonly begin: (cluster: ProxiedCluster, leader: string) => Promise<void>
+  readonly end: (cluster: ProxiedCluster, leader: string) => Promise<void>
 }
 
 /** All of them. */

@@ -11,11 +11,13 @@ import { type Measurement, measure } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import { PlainLevel } from './plain-level.js'
 import { Probes } from './probes.js'
+import { SequenceReader } from './sequence.js'
 import { operationsOf, operationsOn } from './workload.js'
 
 let running: AwaitedLoad | undefined
 let client: Store | undefined
 let probes: Probes | undefined
+let reader: SequenceReader | undefined
 
 /** Connects anew: what an earlier load left behind in the client is no part of the next. */
 async function listen({ addresses, workload, load }: ClientLoad): Promise<number> {
@@ -66,6 +68,15 @@ const operations: GeneratorOperations = {
     probes = new Probes(client)
   },
   probesAnsweredSince: async (time) => probes!.allAnsweredSince(time),
+  startReader: async ({ addresses }) => {
+    client = await connect(addresses, { valueEncoding: 'binary' })
+    reader = new SequenceReader(client)
+  },
+  stopReader: async () => {
+    const seen = reader!.stop()
+    await client?.close()
+    return seen
+  },
   stopProbes: async () => {
     const logs = probes!.stop()
     await client?.close()

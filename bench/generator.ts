@@ -7,6 +7,7 @@ import type { Measurement } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import type { OpenLoad } from './pace.js'
 import type { Probed, ProbeLog } from './probes.js'
+import type { Seen } from './sequence.js'
 
 /** An open loop through `connect`. */
 export type ClientLoad = PacedLoad & { readonly addresses: readonly string[] }
@@ -22,6 +23,8 @@ export interface GeneratorOperations {
   startProbes(request: { readonly addresses: readonly string[] }): Promise<void>
   probesAnsweredSince(time: number): Promise<boolean>
   stopProbes(request: undefined): Promise<Readonly<Record<Probed, ProbeLog>>>
+  startReader(request: { readonly addresses: readonly string[] }): Promise<void>
+  stopReader(request: undefined): Promise<readonly Seen[]>
   /** A closed loop through `connect`. */
   closed(request: ClosedLoad & { readonly addresses: readonly string[] }): Promise<Measurement>
   /** A closed loop on classic-level alone, in this process: what a store is compared with. Made in `dir` when missing. */

@@ -6,18 +6,15 @@
  * The members stand behind fault proxies, which add the round trip; what they really add is measured in the same run.
  * Rates rise until the system does not keep up: the points together are the throughput-latency curve.
  */
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { parseFlags, UsageError, wholeNumber } from '../src/cli/command-line.js'
-import { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
 import { print } from '../src/cli/terminal.js'
 import type { ReadLevel } from '../src/index.js'
 import { type BenchContext, runBench } from './bench-run.js'
 import { Generator } from './generator.js'
-import type { LoadOperations } from './load-operations.js'
-import { leaderOf, type Target, targetsOf } from './member-targets.js'
+import { type Target, targetsOf } from './member-targets.js'
 import type { PacedResult } from './open-loop.js'
 import { isTooLate, type OpenLoad } from './pace.js'
+import { leaderOf, startProxied } from './proxied-cluster.js'
 import { figure, latencyFigures, type Row } from './results.js'
 import { measureRoundTrip } from './round-trip.js'
 import type { Workload } from './workload.js'
@@ -126,14 +123,7 @@ function numbers(flag: string, text: string): number[] {
 }
 
 async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
-  const dir = join(context.root, 'members')
-  await mkdir(dir)
-  const cluster = await SpawnedCluster.start<LoadOperations>({
-    dir,
-    store: { valueEncoding: 'binary' },
-    script: join(import.meta.dirname, 'load-process.js'),
-  })
-  context.onEnd(() => cluster.close())
+  const cluster = await startProxied(context)
   const [generator, client] = [new Generator(), new Generator()]
   context.onEnd(() => {
     generator.end()

@@ -5,6 +5,7 @@ import type { Measurement } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import type { OpenLoad } from './pace.js'
 import type { Probed, ProbeLog } from './probes.js'
+import type { Acknowledged, Seen } from './sequence.js'
 import type { Watched } from './watchers.js'
 import type { Workload } from './workload.js'
 
@@ -55,4 +56,9 @@ export interface LoadOperations extends MemberOperations {
   startProbes(store: Store, request: undefined): Promise<void>
   probesAnsweredSince(store: Store, time: number): Promise<boolean>
   stopProbes(store: Store, request: undefined): Promise<Readonly<Record<Probed, ProbeLog>>>
+  /** See sequence.ts; one of each at a time. */
+  startWriter(store: Store, request: undefined): Promise<void>
+  stopWriter(store: Store, request: undefined): Promise<readonly Acknowledged[]>
+  startReader(store: Store, request: undefined): Promise<void>
+  stopReader(store: Store, request: undefined): Promise<readonly Seen[]>
 }

@@ -12,12 +12,15 @@ import type { LoadOperations, PacedLoad } from './load-operations.js'
 import { measure } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import { Probes } from './probes.js'
+import { SequenceReader, SequenceWriter } from './sequence.js'
 import { Watchers } from './watchers.js'
 import { fill, operationsOf } from './workload.js'
 
 const delays = monitorEventLoopDelay({ resolution: 1 })
 let running: AwaitedLoad | undefined
 let probes: Probes | undefined
+let writer: SequenceWriter | undefined
+let reader: SequenceReader | undefined
 let watchers: Watchers | undefined
 
 async function listen(store: Store, { workload, load }: PacedLoad): Promise<number> {
@@ -64,6 +67,14 @@ const operations: LoadOperations = {
   },
   probesAnsweredSince: async (_, time) => probes!.allAnsweredSince(time),
   stopProbes: async () => probes!.stop(),
+  startWriter: async (store) => {
+    writer = new SequenceWriter(store)
+  },
+  stopWriter: async () => writer!.stop(),
+  startReader: async (store) => {
+    reader = new SequenceReader(store)
+  },
+  stopReader: async () => reader!.stop(),
 }
 
 hostMember(operations)

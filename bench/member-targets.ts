@@ -1,12 +1,9 @@
 /** Who carries out an open load: a member whose role is known, or a client that is connected from outside. */
 
-import { pause } from '../src/cli/processes/process-cluster.js'
-import type { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
-import { StoreError } from '../src/index.js'
 import type { Generator } from './generator.js'
-import type { LoadOperations } from './load-operations.js'
 import type { PacedResult } from './open-loop.js'
 import type { OpenLoad } from './pace.js'
+import { leaderOf, type ProxiedCluster } from './proxied-cluster.js'
 import type { Workload } from './workload.js'
 
 /** Something that can be loaded; the generator is another process in any case. */
@@ -16,26 +13,9 @@ export interface Target {
   run(workload: Workload, load: OpenLoad): Promise<PacedResult>
 }
 
-const POLL_MS = 20
-const PATIENCE_MS = 30_000
-
-/** The name of the member that leads; waits until one does. */
-export async function leaderOf(cluster: SpawnedCluster<LoadOperations>): Promise<string> {
-  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; ) {
-    const running = cluster.members.filter((member) => cluster.isRunning(member))
-    const statuses = await Promise.all(
-      running.map((name) => cluster.call(name, 'status', undefined)),
-    )
-    const leaders = statuses.filter(({ role }) => role === 'leader').sort((a, b) => b.term - a.term)
-    if (leaders[0] !== undefined) return leaders[0].id
-    await pause(POLL_MS)
-  }
-  throw new StoreError('QUORATE_TIMEOUT', `no leader within ${PATIENCE_MS} ms`)
-}
-
 /** The leader, a follower and a client of `cluster`, each loaded by `generator`. */
 export async function targetsOf(
-  cluster: SpawnedCluster<LoadOperations>,
+  cluster: ProxiedCluster,
   generator: Generator,
   client: Generator,
 ): Promise<Target[]> {
@@ -57,7 +37,7 @@ export async function targetsOf(
 }
 
 function memberTarget(
-  cluster: SpawnedCluster<LoadOperations>,
+  cluster: ProxiedCluster,
   generator: Generator,
   member: string,
   role: 'leader' | 'follower',

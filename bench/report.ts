@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { parseWordsAndFlags, UsageError } from '../src/cli/command-line.js'
 import { print } from '../src/cli/terminal.js'
-import { findBrowser, lookAt } from './report/browser.js'
+import { findBrowser, lookAt, SCREENS } from './report/browser.js'
 import { pageOf } from './report/page.js'
 import { readResults } from './report/read-results.js'
 
@@ -36,7 +36,7 @@ async function look(page: string, folder: string): Promise<void> {
       'no Chromium is installed here to look at the page with (Debian: chromium)',
     )
   }
-  const { pictures, faults } = await lookAt(browser, page, folder)
+  const { pictures, faults } = await lookAt(browser, page, folder, SCREENS)
   for (const picture of pictures) print(picture)
   for (const fault of faults) process.stderr.write(`${fault}\n`)
   if (faults.length > 0) process.exitCode = 1

@@ -14,6 +14,8 @@ import { median } from './measure.js'
 /** Of the file's form: goes up when a reader of the last one would misread the next. */
 export const SCHEMA = 2
 
+const MIB = 1 << 20
+
 /** What the numbers of a figure are. */
 export type Unit = 'per s' | 'ms' | 'bytes' | 'count' | 'x' | 'share' | 'bytes per s'
 
@@ -81,8 +83,9 @@ function showNumber(unit: Unit, value: number): string {
       return value < 10 ? value.toFixed(2) : value.toFixed(0)
     case 'share':
       return `${(value * 100).toFixed(1)} %`
-    case 'per s':
     case 'bytes':
+      return value < MIB ? count(value) : `${(value / MIB).toFixed(1)} MiB`
+    case 'per s':
     case 'bytes per s':
     case 'count':
       return Number.isInteger(value) || value >= 100 ? count(value) : value.toFixed(2)

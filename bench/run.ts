@@ -44,6 +44,14 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     question: 'for how long is nothing answered when the leader goes?',
     load: async () => (await import('./failover.js')).failover,
   },
+  staleness: {
+    question: 'how old are eventual reads?',
+    load: async () => (await import('./staleness.js')).staleness,
+  },
+  memory: {
+    question: "does a member's memory stay what it is, whatever its followers do?",
+    load: async () => (await import('./memory.js')).memory,
+  },
   levels: {
     question: 'what does each level cost, by role and distance?',
     load: async () => (await import('./levels.js')).levels,

@@ -61,7 +61,7 @@ export type StoreErrorCode =
   | 'QUORATE_UNAUTHORIZED'
   /** What this client has proven about itself gives it a role that may not do that. */
   | 'QUORATE_FORBIDDEN'
-  /** The address could not be listened on or connected to. */
+  /** The address could not be listened on or connected to; or no member could be reached by a client in time. */
   | 'QUORATE_NETWORK'
   /** The name is a member's, or was one's: names are never used again. */
   | 'QUORATE_MEMBER_EXISTS'

@@ -9,7 +9,8 @@ export type GrantSetting =
   | { readonly secretFile: string; readonly role: string }
 
 /** What `quorate serve --help` says about them. */
-export const GRANTS_HELP: string = `  --client NAME=ROLE   what the holder of a certificate with this name may do: read, write or admin;
+export const GRANTS_HELP: string = `\
+  --client NAME=ROLE   what the holder of a certificate with this name may do: read, write or admin;
                        may be given several times. With none of these, everybody who comes in may
                        do everything; with any of them, nobody else may do anything
   --client-secret FILE=ROLE

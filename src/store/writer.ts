@@ -182,11 +182,13 @@ export class Writer {
     const command: Command = { type: 'write', operations }
     if (hasResult(command)) return this.#writeCoded(command, requireCommitted(spec))
     if (spec.ack === 'leader') return this.#append(command, spec)
+    const deadline = this.#deadline(spec)
     const written = new Promise<WriteResult>((resolve, reject) => {
-      const write = new Writing(this.#deadline(spec), spec.signal, this.#session, resolve, reject)
+      const write = new Writing(deadline, spec.signal, this.#session, resolve, reject)
       this.#pipeline.write(command, write)
     })
-    return spec.ack === 'quorum' ? written : written.then((result) => this.#acked(result, spec))
+    if (spec.ack === 'quorum') return written
+    return written.then((result) => this.#acked(result, spec, deadline))
   }
 
   #append(command: Command, spec: WriteSpec): Promise<AppendedWrite> {
@@ -204,20 +206,22 @@ export class Writer {
       const { result, code } = await this.#coded(command, spec, deadline)
       // Keys that are left are left by the limit, when there is one.
       const isDone = code === RESULT_PARTLY ? isLimited : code !== RESULT_AGAIN
-      if (isDone) return this.#acked(result, spec)
+      if (isDone) return this.#acked(result, spec, deadline)
     }
   }
 
   async #transact(command: Command, spec: WriteSpec): Promise<TransactionResult> {
-    const { result, code } = await this.#conditional(command, spec)
-    await this.#acked(result, spec)
+    const deadline = this.#deadline(spec)
+    const { result, code } = await this.#conditional(command, spec, deadline)
+    await this.#acked(result, spec, deadline)
     const { index, term, token } = result
     return { succeeded: code !== RESULT_NO, index, term, token }
   }
 
   async #writeCoded(command: Command, spec: WriteSpec): Promise<WriteResult> {
-    const { result } = await this.#conditional(command, spec)
-    return this.#acked(result, spec)
+    const deadline = this.#deadline(spec)
+    const { result } = await this.#conditional(command, spec, deadline)
+    return this.#acked(result, spec, deadline)
   }
 
   async #writeIf(
@@ -226,17 +230,21 @@ export class Writer {
     spec: WriteSpec,
   ): Promise<WriteResult> {
     const command: Command = { type: 'txn', compares: [condition], then: operations, else: [] }
-    const { result, code } = await this.#conditional(command, spec)
+    const deadline = this.#deadline(spec)
+    const { result, code } = await this.#conditional(command, spec, deadline)
     if (code === RESULT_NO) {
       const message = 'the key is not as the write expects it to be; nothing was changed'
       throw new StoreError('QUORATE_CONFLICT', message)
     }
-    return this.#acked(result, spec)
+    return this.#acked(result, spec, deadline)
   }
 
   /** Does `command` until it was not turned away for want of room in its entry. */
-  async #conditional(command: Command, spec: WriteSpec): Promise<Coded> {
-    const deadline = this.#deadline(spec)
+  async #conditional(
+    command: Command,
+    spec: WriteSpec,
+    deadline: number = this.#deadline(spec),
+  ): Promise<Coded> {
     for (;;) {
       const coded = await this.#coded(command, spec, deadline)
       if (coded.code !== RESULT_AGAIN) return accepted(command, coded)
@@ -251,11 +259,15 @@ export class Writer {
   }
 
   /** Resolves when `result` has reached whom `ack` names. */
-  async #acked(result: WriteResult, spec: WriteSpec): Promise<WriteResult> {
-    const where = whereOf(spec.ack)
+  async #acked(
+    result: WriteResult,
+    { ack, signal }: WriteSpec,
+    deadline: number,
+  ): Promise<WriteResult> {
+    const where = whereOf(ack)
     if (where === undefined) return result
     try {
-      await this.#backend.awaitApplied(result.index, where, this.#deadline(spec), spec.signal)
+      await this.#backend.awaitApplied(result.index, where, deadline, signal)
     } catch (error) {
       this.#backend.calls.failed(error)
       throw error

@@ -34,6 +34,9 @@ const hello = {
 /** The longest answer that is accepted. */
 const ANSWER_BYTES_MAX = 64 * 1_048_576
 
+/** No timer runs longer. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
 /** Settings of a client connection. */
 export interface ClientOptions extends Protection {
   /** For connecting and proving, both sides together. */
@@ -170,7 +173,9 @@ export class ClientConnection {
     const id = this.#nextId++
     const body = encodeCall({ id, method, params })
     return new Promise((resolve, reject) => {
-      const timer = this.#time.after(timeoutMs, () => this.#timeOut(id, method, timeoutMs))
+      const timer = this.#time.after(Math.min(timeoutMs, TIMER_MS_MAX), () =>
+        this.#timeOut(id, method, timeoutMs),
+      )
       this.#pending.set(id, { timer, resolve, reject })
       channel.send(FRAME_CALL, [body])
     })

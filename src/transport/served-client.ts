@@ -13,6 +13,8 @@ import type { Channel } from './channel.js'
 
 /** Calls of one client that may wait for their answers. */
 export const CALLS_MAX = 1_024
+/** When a client that met a bound may try again. */
+const RETRY_MS = 100
 
 /** What a connected client looks like to who serves it. */
 export interface ClientPort {
@@ -140,5 +142,6 @@ export class ServedClient implements ClientPort {
 }
 
 function overloaded(message: string): CallResult {
-  return { error: { code: 'QUORATE_OVERLOADED', message, outcome: 'none', retryable: true } }
+  const about = { outcome: 'none', retryable: true, retryAfterMs: RETRY_MS } as const
+  return { error: { code: 'QUORATE_OVERLOADED', message, ...about } }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { FaultPlan, FaultProxy } from '../../src/cli/processes/fault-proxy.js'
 import { encodePreamble, FrameWriter } from '../../src/wire/frame.js'
 import { encodeHello, FRAME_HELLO, NO_INCARNATION } from '../../src/wire/handshake.js'
@@ -9,12 +9,11 @@ import { encodeHello, FRAME_HELLO, NO_INCARNATION } from '../../src/wire/handsha
 const MIB = 1_048_576
 
 /** A connection from `dialer` through a proxy to `target`, behind which nothing but this test is. */
-async function proxied(): Promise<{
+async function proxied(t: TestContext): Promise<{
   plan: FaultPlan
   proxy: FaultProxy
   dialer: Socket
   target: Socket
-  close(): Promise<void>
 }> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
@@ -24,12 +23,12 @@ async function proxied(): Promise<{
   const dialer = connect(await proxy.listen(), '127.0.0.1')
   const [target] = (await once(server, 'connection')) as [Socket]
   for (const socket of [dialer, target]) socket.on('error', () => socket.destroy())
-  const close = async (): Promise<void> => {
+  t.after(async () => {
     dialer.destroy()
     await proxy.close()
     server.close()
-  }
-  return { plan, proxy, dialer, target, close }
+  })
+  return { plan, proxy, dialer, target }
 }
 
 async function read(socket: Socket, bytes: number): Promise<string> {
@@ -52,8 +51,8 @@ function helloOf(memberId: string): Buffer {
   return Buffer.concat([encodePreamble(), ...writer.take()])
 }
 
-test('bytes arrive in order, however the delay changes meanwhile', async () => {
-  const { plan, proxy, dialer, target, close } = await proxied()
+test('bytes arrive in order, however the delay changes meanwhile', async (t) => {
+  const { plan, proxy, dialer, target } = await proxied(t)
   const sent = Array.from({ length: 30 }, (_, i) => `${i} `)
   const arrived = read(target, sent.join('').length)
   for (const [i, text] of sent.entries()) {
@@ -63,11 +62,10 @@ test('bytes arrive in order, however the delay changes meanwhile', async () => {
     await new Promise((resolve) => setImmediate(resolve))
   }
   assert.equal(await arrived, sent.join(''))
-  await close()
 })
 
-test('a cut holds one direction back and lets the other pass, and loses nothing', async () => {
-  const { plan, proxy, dialer, target, close } = await proxied()
+test('a cut holds one direction back and lets the other pass, and loses nothing', async (t) => {
+  const { plan, proxy, dialer, target } = await proxied(t)
   plan.cut('', 'm')
   proxy.apply()
   let arrived = ''
@@ -82,11 +80,10 @@ test('a cut holds one direction back and lets the other pass, and loses nothing'
   proxy.apply()
   while (arrived.length < 4) await once(target, 'data')
   assert.equal(arrived, 'held')
-  await close()
 })
 
-test('who sends into a cut is made to wait: the proxy holds a bounded number of bytes', async () => {
-  const { plan, proxy, dialer, target, close } = await proxied()
+test('who sends into a cut is made to wait: the proxy holds a bounded number of bytes', async (t) => {
+  const { plan, proxy, dialer, target } = await proxied(t)
   plan.cut('', 'm')
   proxy.apply()
   const chunk = Buffer.alloc(MIB)
@@ -101,11 +98,10 @@ test('who sends into a cut is made to wait: the proxy holds a bounded number of 
     }
   }
   assert.ok(written < 40, `${written} MiB were taken`)
-  await close()
 })
 
-test('only the connections of the member that is named are broken', async () => {
-  const { proxy, dialer, target, close } = await proxied()
+test('only the connections of the member that is named are broken', async (t) => {
+  const { proxy, dialer, target } = await proxied(t)
   const hello = helloOf('a')
   dialer.write(hello)
   await once(target, 'data')
@@ -114,5 +110,4 @@ test('only the connections of the member that is named are broken', async () => 
   assert.equal(await read(dialer, 11), 'still there')
   proxy.break('a')
   await once(dialer, 'close')
-  await close()
 })

@@ -78,7 +78,8 @@ function describe({ frames, connections, dials, refused, served, memory }: WireF
   const { calls, connectedCalls, remoteCalls, newcomers, turnedAway } = served
   print(
     `  served meanwhile: ${count(calls)} writes and strong reads, ${count(connectedCalls)} through connect, ` +
-      `${count(remoteCalls)} calls through one connection, ${count(newcomers)} new connections (after ${count(turnedAway)} attempts in vain)`,
+      `${count(remoteCalls)} calls through one connection, ${count(newcomers)} new connections ` +
+      `(after ${count(turnedAway)} attempts in vain)`,
   )
   const [before, after] = [memory[0]!, memory.at(-1)!]
   for (const name of ['rss', 'heapUsed', 'external'] as const) {

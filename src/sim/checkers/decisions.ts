@@ -107,9 +107,7 @@ class DecisionReplay {
   }
 
   #decide(index: number, changes: Changes): DecisionFault | undefined {
-    const mark = changes.find(
-      (change) => change.type === 'put' && this.#byValue.has(change.value),
-    )
+    const mark = changes.find((change) => change.type === 'put' && this.#byValue.has(change.value))
     const decision = mark?.type === 'put' ? this.#byValue.get(mark.value) : undefined
     if (mark === undefined || decision === undefined) return undefined
     const branch = mark.key === decision.elseKey ? 'else' : 'then'
@@ -167,7 +165,11 @@ function doneFault(
     return told('wrong-answer', decision, `'${applied.branch}' was done, '${branch}' was said`)
   }
   if (applied.index === index) return undefined
-  return told('wrong-index', decision, `it was done at ${applied.index}, and said to be at ${index}`)
+  return told(
+    'wrong-index',
+    decision,
+    `it was done at ${applied.index}, and said to be at ${index}`,
+  )
 }
 
 function holds(condition: Condition, version: Version | undefined): boolean {

@@ -8,20 +8,24 @@ import { StoreError } from '../../base/errors.js'
 import type { Session } from '../../store/session.js'
 import type { Store } from '../../store/store.js'
 import type { AppliedRequest } from '../checkers/committed-log.js'
+import { positionInToken } from '../checkers/token-position.js'
 import type { WatchedRange } from '../checkers/watches.js'
-import type { HistoryEvent, Operation, Result } from '../history.js'
+import type { Change, HistoryEvent, Operation, Result } from '../history.js'
 import type { RecordedCall } from '../recorder.js'
 import type { ClientEvent, Step } from '../schedule/schedule.js'
+import { Calls, LATE_MS } from './calls.js'
 import type { Cluster } from './cluster.js'
+import { Deciders } from './deciders.js'
 import { judge } from './judge.js'
+import { Lessees } from './lessees.js'
 import type { Seat } from './seat.js'
 import type { RunSetup } from './simulation.js'
 import { Watchers } from './watchers.js'
 import type { Workload } from './workload.js'
 
 const KEY_PREFIX = 'k'
-/** A call may take so much longer than its timeout: some ticks, and what a slow turn takes. */
-const LATE_MS = 500
+/** The clock of a member may run so much slower than the world. */
+const SLOW_CLOCK = 1.01
 
 /** A session in use. */
 interface Stay {
@@ -53,15 +57,21 @@ class Clients implements Workload<ClientEvent> {
   readonly #stays = new Map<number, Stay>()
   readonly #open = new Set<OpenCall>()
   readonly #watchers: Watchers
+  readonly #calls: Calls
+  readonly #deciders: Deciders
+  readonly #lessees: Lessees
   #stayCount = 0
 
   constructor(at: Cluster) {
     this.#at = at
     this.#watchers = new Watchers(at, shortOf)
+    this.#calls = new Calls(at)
+    this.#deciders = new Deciders(at, this.#calls)
+    this.#lessees = new Lessees(at, this.#calls)
   }
 
   get openCalls(): number {
-    return this.#open.size
+    return this.#open.size + this.#calls.size
   }
 
   act(event: Step & ClientEvent): void {
@@ -81,11 +91,23 @@ class Clients implements Workload<ClientEvent> {
       case 'watch':
         this.#watchers.begin(event, this.#seat(event.member), this.#rangeOf(event.keys))
         return
+      case 'decide':
+        this.#deciders.decide(event, this.#seat(event.member))
+        return
+      case 'clear':
+        this.#deciders.clear(event, this.#seat(event.member))
+        return
+      case 'expiring':
+        this.#lessees.begin(event, this.#seat(event.member))
+        return
     }
   }
 
   abandon(seat: Seat): void {
+    this.#at.recorder.nemesis('ends', seat.name)
     this.#watchers.abandon(seat)
+    this.#calls.abandon(seat)
+    this.#lessees.abandon(seat)
     for (const call of this.#open) {
       if (call.seat !== seat) continue
       this.#open.delete(call)
@@ -100,6 +122,7 @@ class Clients implements Workload<ClientEvent> {
 
   checkOverdue(): void {
     const { now } = this.#at.world
+    this.#calls.checkOverdue()
     for (const { seat, operation, dueAtMs } of this.#open) {
       const due = Math.max(dueAtMs, seat.pausedUntil) + LATE_MS
       this.#at.findings.expect(
@@ -110,10 +133,19 @@ class Clients implements Workload<ClientEvent> {
     }
   }
 
+  settle(): Promise<void> {
+    return this.#lessees.settle()
+  }
+
   async judge(): Promise<void> {
-    const { watch, findings, tally } = this.#at
+    const { watch, findings, tally, administration, knobs } = this.#at
     const { requests, lastIndex } = watch.model
-    judge(this.history(), { requests: requests.filter(isOwn), lastIndex }, findings, tally)
+    for (const { session } of this.#stays.values()) this.#requireCommitted(session.token)
+    const log = { requests: requests.map(ownPart), lastIndex }
+    // Who has to have applied a write is not known from outside where members come and go.
+    const members = administration.hasBegun ? undefined : knobs.members
+    judge(this.history(), log, members, findings, tally)
+    this.#deciders.judge({ requests, lastIndex })
     await this.#watchers.judge({ requests, lastIndex })
   }
 
@@ -128,7 +160,8 @@ class Clients implements Workload<ClientEvent> {
       if (store === undefined) return
       const caller = event.inSession ? this.#stayOf(event.client, seat, store) : undefined
       const value = `${event.id.toString(36)}.${i}`
-      const options = { timeoutMs: event.timeoutMs }
+      const { ack = 'quorum' } = event
+      const options = { timeoutMs: event.timeoutMs, ack }
       const target = caller?.session ?? store
       const keys = event.keys.map((key) => this.#key(key))
       const [key] = keys
@@ -141,23 +174,18 @@ class Clients implements Workload<ClientEvent> {
         const stored = changes.map((change) =>
           change.type === 'put' ? { ...change, value: this.#padded(value) } : change,
         )
-        this.#call(seat, { f: 'batch', changes, ack: 'quorum' }, caller, event.timeoutMs, () =>
+        this.#call(seat, { f: 'batch', changes, ack }, caller, event.timeoutMs, () =>
           target.batch(stored, options).then(({ index, term }) => ({ f: 'batch', index, term })),
         )
       } else if (event.deletes) {
-        this.#call(seat, { f: 'del', key: key!, ack: 'quorum' }, caller, event.timeoutMs, () =>
+        this.#call(seat, { f: 'del', key: key!, ack }, caller, event.timeoutMs, () =>
           target.del(key!, options).then(({ index, term }) => ({ f: 'del', index, term })),
         )
       } else {
-        this.#call(
-          seat,
-          { f: 'put', key: key!, value, ack: 'quorum' },
-          caller,
-          event.timeoutMs,
-          () =>
-            target
-              .put(key!, this.#padded(value), options)
-              .then(({ index, term }) => ({ f: 'put', index, term })),
+        this.#call(seat, { f: 'put', key: key!, value, ack }, caller, event.timeoutMs, () =>
+          target
+            .put(key!, this.#padded(value), options)
+            .then(({ index, term }) => ({ f: 'put', index, term })),
         )
       }
     }
@@ -171,16 +199,20 @@ class Clients implements Workload<ClientEvent> {
     const isPlain = event.shape !== 'get' || !event.inSession
     const caller = isPlain ? undefined : this.#stayOf(event.client, seat, store)
     const { level, timeoutMs } = event
-    const options = { timeoutMs, consistency: level }
+    const options = { timeoutMs, consistency: level, onBehind: event.onBehind ?? 'wait' }
     const keys = [...new Set(event.keys.map((key) => this.#key(key)))]
     switch (event.shape) {
       case 'get': {
         const key = keys[0]!
         const target = caller?.session ?? store
-        this.#call(seat, { f: 'get', key, level }, caller, timeoutMs, async () => {
-          const meta = await target.getWithMeta<string>(key, options)
-          const { revision, appliedIndex: index } = meta
-          return { f: 'get', value: this.#unpadded(meta.value), revision, index }
+        const bound = level === 'strong' ? 0 : (event.maxStalenessMs ?? 0)
+        const terms = bound === 0 ? {} : { maxStalenessMs: bound }
+        // What the member proves, it proves on its own clock.
+        const proven = bound === 0 ? {} : { maxStalenessMs: bound * SLOW_CLOCK }
+        this.#call(seat, { f: 'get', key, level, ...proven }, caller, timeoutMs, async () => {
+          const meta = await target.getWithMeta<string>(key, { ...options, ...terms })
+          const { revision, appliedIndex: index, servedBy: node } = meta
+          return { f: 'get', value: this.#unpadded(meta.value), revision, index, node }
         })
         return
       }
@@ -234,9 +266,12 @@ class Clients implements Workload<ClientEvent> {
     if ('level' in call.operation) tally.reads[call.operation.level]++
     else {
       tally.writes++
-      this.#watchers.acknowledged(result.index!, call.watchedFrom)
+      // What only its leader has may be lost, and its place given to another.
+      if (call.operation.ack !== 'leader') {
+        this.#watchers.acknowledged(result.index!, call.watchedFrom)
+      }
     }
-    call.recorded.ok({ ...result, node: call.seat.name })
+    call.recorded.ok({ node: call.seat.name, ...result })
     trace.note(call.seat.name, `ok ${JSON.stringify(result)}`, undefined)
   }
 
@@ -249,6 +284,11 @@ class Clients implements Workload<ClientEvent> {
       return
     }
     trace.note(call.seat.name, `${error.code} ${error.outcome} ${call.operation.f}`, undefined)
+    findings.expect(
+      error.code !== 'QUORATE_BAD_TOKEN',
+      'C2 session guarantees',
+      () => `a position that a session was given is refused: ${error.message}`,
+    )
     findings.expect(
       error.code !== 'QUORATE_CORRUPTION' || call.seat.isRotten,
       'S8 damage is never data',
@@ -301,6 +341,7 @@ class Clients implements Workload<ClientEvent> {
     const session = store.session()
     for (const from of earlier) {
       const { token } = from.session
+      this.#requireCommitted(token)
       recorder.token('export', from.name, token)
       session.observe(token)
       recorder.token('import', name, token)
@@ -309,6 +350,18 @@ class Clients implements Workload<ClientEvent> {
     const stay: Stay = { name, seat, store, session }
     this.#stays.set(client, stay)
     return stay
+  }
+
+  /** A token that names what may yet be lost would be refused elsewhere, or wait for ever. */
+  #requireCommitted(token: string): void {
+    const { index, term } = positionInToken(token)
+    const committed = this.#at.watch.committedAt(index)
+    this.#at.findings.expect(
+      committed?.term === term,
+      'C2 session guarantees',
+      () =>
+        `a token names index ${index} of term ${term}, of ${committed?.term} is what is committed`,
+    )
   }
 
   #seat(member: number): Seat {
@@ -344,7 +397,9 @@ function shortOf(stored: string): string {
   return stored.slice(0, stored.indexOf(':'))
 }
 
-/** Whether a client of this workload made the request, rather than the run, which tries whether it can. */
-function isOwn({ commands }: AppliedRequest): boolean {
-  return commands.flat().every(({ key }) => key.startsWith(KEY_PREFIX))
+/** What the calls of the history did, of what clients sent together. */
+function ownPart(request: AppliedRequest): AppliedRequest {
+  const isOwn = (changes: readonly Change[]) =>
+    changes.every(({ key }) => key.startsWith(KEY_PREFIX))
+  return { ...request, commands: request.commands.filter(isOwn) }
 }

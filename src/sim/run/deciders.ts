@@ -6,7 +6,12 @@ import { StoreError } from '../../base/errors.js'
 import type { Store } from '../../store/store.js'
 import type { Condition as StoreCondition, Transaction } from '../../store/transaction.js'
 import type { CommittedLog } from '../checkers/committed-log.js'
-import { type Branch, type Condition, checkDecisions, type Decision } from '../checkers/decisions.js'
+import {
+  type Branch,
+  type Condition,
+  checkDecisions,
+  type Decision,
+} from '../checkers/decisions.js'
 import type { ClientEvent, Step } from '../schedule/schedule.js'
 import type { Calls } from './calls.js'
 import type { Cluster } from './cluster.js'

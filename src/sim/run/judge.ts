@@ -1,5 +1,6 @@
 /** Judges a finished run by its history and the committed log: the checkers of sim/checkers, each with its rule. */
 
+import { checkApplied, type Death } from '../checkers/applied.js'
 import type { CommittedLog } from '../checkers/committed-log.js'
 import { checkExactlyOnce } from '../checkers/exactly-once.js'
 import { checkLinearizability, type SearchBudget } from '../checkers/linearizability.js'
@@ -16,10 +17,14 @@ import type { Tally } from './tally.js'
 /** A run has many keys and little time: what is harder than this is left to the check from the inside. */
 const BUDGET: SearchBudget = { stepsMax: 100_000, memoryBytesMax: 64 * 1_048_576 }
 
-/** Checks everything that clients saw. */
+/**
+ * Checks everything that clients saw.
+ * @param members how many there were all the time; undefined when they changed
+ */
 export function judge(
   events: readonly HistoryEvent[],
   log: CommittedLog,
+  members: number | undefined,
   findings: Findings,
   tally: Tally,
 ): void {
@@ -38,6 +43,9 @@ export function judge(
   take('C3 consistent prefix', checkPrefix(history, log))
   const sessions = checkSessions(history)
   take('C2 session guarantees', sessions)
+  if (members !== undefined) {
+    take('C9 acknowledged is applied', checkApplied(history, { members, deaths: deathsIn(events) }))
+  }
   const staleness = checkStaleness(history)
   take('C4 bounded staleness', staleness)
   tally.staleReads += staleness.observed.levels.session.stale
@@ -51,6 +59,15 @@ export function judge(
     }
     tally.undecided++
   }
+}
+
+/** Where processes ended; see Clients.abandon. */
+function deathsIn(events: readonly HistoryEvent[]): Death[] {
+  return events.flatMap((event) =>
+    event.type === 'info' && event.process === 'nemesis' && event.f === 'ends'
+      ? [{ node: String(event.value), i: event.i }]
+      : [],
+  )
 }
 
 /** The history without reads that do not say at which index they were served: getMany and scan. */

@@ -163,7 +163,12 @@ function clientArbitraries(
     level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
     inSession: fc.boolean(),
     maxStalenessMs: fc.constantFrom(0, 0, 0, 50, 1000),
-    onBehind: fc.constantFrom('wait' as const, 'wait' as const, 'forward' as const, 'fail' as const),
+    onBehind: fc.constantFrom(
+      'wait' as const,
+      'wait' as const,
+      'forward' as const,
+      'fail' as const,
+    ),
     timeoutMs,
   })
   const handOver = fc.record({ type: fc.constant('handOver' as const), client, to: client })

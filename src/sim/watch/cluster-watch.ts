@@ -201,8 +201,7 @@ export class ClusterWatch {
       this.findings.expect(
         livedMs >= ttlMs / FAST_CLOCK,
         'S10 nothing expires early',
-        () =>
-          `what was written at ${since} for ${ttlMs} ms goes at ${index}, after ${livedMs} ms`,
+        () => `what was written at ${since} for ${ttlMs} ms goes at ${index}, after ${livedMs} ms`,
       )
       if (lease !== undefined) this.#onLeaseEnd(lease)
     }

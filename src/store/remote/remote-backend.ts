@@ -14,6 +14,7 @@ import type {
   LinkHandlers,
   MemberStatus,
   PendingRead,
+  ReadLevel,
   RequestLink,
   StateView,
   ViewRequest,
@@ -22,26 +23,21 @@ import type {
 } from '../../member/backend.js'
 import { CallMeters } from '../../member/call-meters.js'
 import type { LogIndex } from '../../raft/types.js'
-import { type BackupOptions, type BackupResult, writeBackup } from '../../snapshot/backup.js'
+import type { BackupOptions, BackupResult } from '../../snapshot/backup.js'
 import type { ClientWorld } from '../../transport/client.js'
 import { mayAct } from '../../transport/client-roles.js'
-import {
-  asMembershipAnswer,
-  type MembershipAnswer,
-  type MembershipRequest,
-} from '../../wire/membership.js'
-import { RemoteState } from '../remote-state.js'
-import { type Asking, askOnce, attempt, isElsewhere } from './asking.js'
+import type { MembershipAnswer, MembershipRequest } from '../../wire/membership.js'
+import { askOnce, attempt } from './asking.js'
 import type { MemberLink } from './member-link.js'
 import { Pool, type PoolOptions } from './pool.js'
+import { RemoteCalls } from './remote-calls.js'
 import { RemoteReads } from './remote-reads.js'
 import { RemoteRequests } from './remote-requests.js'
 import { openRemoteView } from './remote-view.js'
-import { RemoteWatch } from './remote-watch.js'
+import { RemoteWatch, type WatchRoute } from './remote-watch.js'
 import { type Bounds, boundsOf, StatusCache } from './status-cache.js'
 
 const TICK_MS = 50
-const CHECKPOINT_MS = 60_000
 
 /** The outside world of a client. */
 export interface RemoteWorld extends ClientWorld {
@@ -63,8 +59,9 @@ export class RemoteBackend implements Backend {
   readonly #pool: Pool
   readonly #reads: RemoteReads
   readonly #requests: RemoteRequests
+  readonly #calls: RemoteCalls
   readonly #status: StatusCache
-  readonly #asking: Asking
+  readonly #route: WatchRoute
   #appliedIndex: LogIndex = 0
   #ended: unknown
   #known: { leader: string | undefined; term: number; members: Pool['members'] }
@@ -75,14 +72,7 @@ export class RemoteBackend implements Backend {
     this.#world = world
     this.#events = events
     this.#known = { leader: undefined, term: 0, members: [] }
-    const ended = () => this.#ended
-    this.#asking = {
-      now: () => world.time.now(),
-      get ended() {
-        return ended()
-      },
-      later: () => new Promise((resolve) => this.#later.push(resolve)),
-    }
+    this.#route = this.#newRoute()
     const seen = (index: LogIndex) => this.#see(index)
     this.#requests = new RemoteRequests({
       forWrites: (present) => this.#pool.forWrites(present),
@@ -99,6 +89,10 @@ export class RemoteBackend implements Backend {
       answers: (answers) => this.#requests.onAnswers(answers),
       reset: (link, requests) => this.#requests.onReset(link, requests),
       gather: (link) => this.#requests.gather(link),
+    })
+    this.#calls = new RemoteCalls(world.disk, this.#route, {
+      forCall: (without) => this.#forCall(without),
+      forBackup: (level, without) => this.#forLevel(level, without),
     })
     this.#status = new StatusCache(() => world.time.now())
     this.#tickLater()
@@ -119,7 +113,7 @@ export class RemoteBackend implements Backend {
       const { refusal } = this.#pool
       if (refusal !== undefined) throw refusal
       if (this.now() >= deadline) throw this.#unreachable()
-      await this.#asking.later()
+      await this.#route.later()
     }
   }
 
@@ -157,13 +151,9 @@ export class RemoteBackend implements Backend {
    */
   openView(request: ViewRequest): Promise<StateView> {
     const { deadline, signal, level, cut } = request
-    const pool = this.#pool
-    const pick = (without: MemberLink | undefined): MemberLink | undefined => {
-      const { way } = this.#requests
-      if (cut === 'exact' && way !== undefined && way !== without) return way
-      return level === 'strong' ? pool.forStrong(without) : pool.forWeak(without)
-    }
-    return attempt(this.#asking, { deadline, signal, pick }, async (link) => {
+    const pick = (without: MemberLink | undefined): MemberLink | undefined =>
+      cut === 'exact' ? this.#forCall(without) : this.#forLevel(level, without)
+    return attempt(this.#route, { deadline, signal, pick }, async (link) => {
       const view = await openRemoteView(link, request, this.now())
       this.#see(view.served.index)
       return view
@@ -171,24 +161,7 @@ export class RemoteBackend implements Backend {
   }
 
   watch(request: WatchRequest): WatchCursor {
-    const { links, forWeak } = {
-      links: () => this.#pool.links,
-      forWeak: (without: MemberLink | undefined) => this.#pool.forWeak(without),
-    }
-    const { now, later } = this.#asking
-    const ended = () => this.#ended
-    const route = {
-      now,
-      later,
-      forWeak,
-      get links() {
-        return links()
-      },
-      get ended() {
-        return ended()
-      },
-    }
-    return new RemoteWatch(route, request)
+    return new RemoteWatch(this.#route, request)
   }
 
   /** `here` is the member that takes the requests. */
@@ -198,11 +171,8 @@ export class RemoteBackend implements Backend {
     deadline: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const pick = (without: MemberLink | undefined): MemberLink | undefined => {
-      const { way } = this.#requests
-      return way !== undefined && way !== without ? way : this.#pool.forStrong(without)
-    }
-    const applied = attempt(this.#asking, { deadline, signal, pick }, async (link) => {
+    const pick = (without: MemberLink | undefined): MemberLink | undefined => this.#forCall(without)
+    const applied = attempt(this.#route, { deadline, signal, pick }, async (link) => {
       const remainingMs = Math.max(0, deadline - this.now())
       await askOnce(link, { type: 'applied', index, where, remainingMs }, deadline, signal)
     })
@@ -211,38 +181,21 @@ export class RemoteBackend implements Backend {
     })
   }
 
-  async askMembership(
+  askMembership(
     request: MembershipRequest,
     signal: AbortSignal | undefined,
   ): Promise<MembershipAnswer> {
-    const deadline = this.now() + request.timeoutMs
-    const answer = await this.#call('members', request, deadline, signal)
-    return asMembershipAnswer(request.type, answer)
+    return this.#calls.askMembership(request, signal)
   }
 
-  /** Of the member that weak reads go to. */
-  async checkpoint(): Promise<LogIndex> {
-    const deadline = this.now() + CHECKPOINT_MS
-    const index = await this.#call('checkpoint', undefined, deadline, undefined)
-    if (typeof index === 'number') return index
-    throw new StoreError('QUORATE_FORMAT', 'the member answers checkpoint with no index')
+  /** Of the member that takes the requests. */
+  checkpoint(): Promise<LogIndex> {
+    return this.#calls.checkpoint()
   }
 
   /** Fetches the state from one member, and writes it here. */
-  async backup(
-    dest: string,
-    options: BackupOptions,
-    { level, deadline, signal }: BackupRequest,
-  ): Promise<BackupResult> {
-    const pool = this.#pool
-    const pick = (without: MemberLink | undefined): MemberLink | undefined =>
-      level === 'strong' ? pool.forStrong(without) : pool.forWeak(without)
-    return attempt(this.#asking, { deadline, signal, pick }, (link) => {
-      // A session of nothing that was read or written asks for no more than what is there.
-      const atLeast = level === 'strong' ? level : 'eventual'
-      const state = new RemoteState(link, atLeast, Math.ceil(deadline - this.now()))
-      return writeBackup(this.#world.disk, state, dest, options)
-    })
+  backup(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult> {
+    return this.#calls.backup(dest, options, request)
   }
 
   /** As one of the members has told it lately; `words` say which, and when. */
@@ -266,27 +219,30 @@ export class RemoteBackend implements Backend {
     this.#events.closed()
   }
 
-  /** A call to one member. Only what is known not to have happened is asked again elsewhere. */
-  #call(
-    method: string,
-    params: unknown,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<unknown> {
-    const pick = (without: MemberLink | undefined): MemberLink | undefined => {
-      const { way } = this.#requests
-      return way !== undefined && way !== without ? way : this.#pool.forStrong(without)
+  #forLevel(level: ReadLevel, without: MemberLink | undefined): MemberLink | undefined {
+    return level === 'strong' ? this.#pool.forStrong(without) : this.#pool.forWeak(without)
+  }
+
+  /** The member that takes the requests, if possible. */
+  #forCall(without: MemberLink | undefined): MemberLink | undefined {
+    const { way } = this.#requests
+    return way !== undefined && way !== without ? way : this.#pool.forStrong(without)
+  }
+
+  #newRoute(): WatchRoute {
+    const ended = () => this.#ended
+    const links = () => this.#pool.links
+    return {
+      now: () => this.now(),
+      get ended() {
+        return ended()
+      },
+      get links() {
+        return links()
+      },
+      forWeak: (without) => this.#pool.forWeak(without),
+      later: () => new Promise((resolve) => this.#later.push(resolve)),
     }
-    return attempt(this.#asking, { deadline, signal, pick }, async (link) => {
-      const answer = link.call(method, params, deadline - this.now())
-      try {
-        return await abortable(answer, signal)
-      } catch (error) {
-        throw isElsewhere(error) && isFinal(error) ? new FinalAnswer(error) : error
-      }
-    }).catch((error: unknown) => {
-      throw error instanceof FinalAnswer ? error.error : error
-    })
   }
 
   #see(index: LogIndex): void {
@@ -348,45 +304,10 @@ function noRole(): StoreError {
   return new StoreError('QUORATE_FORBIDDEN', message)
 }
 
-/** Whether a call is not to be made again by itself: its answer is lost, or it is an answer about somebody else. */
-function isFinal({ code, outcome }: StoreError): boolean {
-  return outcome !== 'none' || code === 'QUORATE_NOT_READY'
-}
-
-/** Keeps an error from being taken for one that another member may not have. */
-class FinalAnswer extends Error {
-  readonly error: StoreError
-
-  constructor(error: StoreError) {
-    super(error.message)
-    this.error = error
-  }
-}
-
 /** The write is committed, whatever became of the question where it is applied. */
 function asUnconfirmed(error: unknown, index: LogIndex): unknown {
   if (!(error instanceof StoreError) || error.code === 'QUORATE_NOT_OPEN') return error
   if (error.code === 'QUORATE_ABORTED' || error.code === 'QUORATE_ACK_TIMEOUT') return error
   const message = `entry ${index} is committed; where it is applied is not known: ${error.message}`
   return new StoreError('QUORATE_ACK_TIMEOUT', message, { outcome: 'committed', cause: error })
-}
-
-async function abortable<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return answer
-  let onAbort = (): void => undefined
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () =>
-      reject(
-        new StoreError('QUORATE_ABORTED', 'the call was aborted by its caller', {
-          outcome: 'unknown',
-          cause: signal.reason,
-        }),
-      )
-  })
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([answer, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

@@ -75,7 +75,12 @@ function compare(): Row[] {
     { labels: { system, operation: 'get, strong', 'in flight': 64 }, figures: closed(perSecond) },
   ])
   const aim: Row = {
-    labels: { aim: 'put × 256', compared: 'etcd put × 256', 'must be': 'at least 15', holds: 'yes' },
+    labels: {
+      aim: 'put × 256',
+      compared: 'etcd put × 256',
+      'must be': 'at least 15',
+      holds: 'yes',
+    },
     figures: { ratio: figure('x', three(20)), aim: figure('x', [15]) },
   }
   return [...loops, aim]

@@ -72,6 +72,8 @@ test('a client asks about the members, changes them, and learns where new ones a
 test('what the leader refuses about members is said at once, and not asked of every member', async () => {
   const cluster = await three(12)
   const store = await connected(cluster)
+  const endless = { timeoutMs: Number.POSITIVE_INFINITY }
+  await cluster.run(store.members.list(endless))
   await cluster.run(store.members.add('d', cluster.addressOf('d'), { as: 'learner' }))
   const from = cluster.world.now
   await assert.rejects(cluster.run(store.members.promote('d')), hasCode('QUORATE_NOT_READY'))
@@ -105,7 +107,9 @@ test('status, checkpoint and backup work from far away', async () => {
   const status = store.status()
   assert.match(status.words[0]!, /^a client connected with .* told/)
   assert.ok((await cluster.run(store.checkpoint())) > 0)
-  const { index } = await cluster.run(store.backup('backup'))
+  const { index } = await cluster.run(
+    store.backup('backup', { timeoutMs: Number.POSITIVE_INFINITY }),
+  )
   assert.ok(index > 0)
   assert.equal(store.metrics().member, undefined)
   await cluster.run(store.close())

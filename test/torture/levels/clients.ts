@@ -1,7 +1,7 @@
 /**
- * The clients of the level torture: at every member, and through `connect` at all of them, some that write, some that read at strong, some that read what
- * the member has, and sessions that wander between members with their tokens. All of them live in this process: one
- * clock, one order of events, one history.
+ * The clients of the level torture: at every member, and through `connect` at all of them, some that write, some that
+ * read at strong, some that read what the member has, and sessions that wander from one to another with their tokens.
+ * All of them live in this process: one clock, one order of events, one history.
  *
  * Keys come in groups of three that are used for a moment and then never again: the calls of a group are few enough
  * for the search from the outside. Batches, scans and getMany stay within a group. Every put has its own value.

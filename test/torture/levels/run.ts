@@ -49,8 +49,16 @@ export interface LevelReport {
   readonly historyFile: string | undefined
 }
 
+/** The rounds that one cluster lives through. */
+interface Life {
+  readonly first: number
+  readonly last: number
+  readonly dir: string
+  readonly strongReads: 'quorum' | 'lease'
+}
+
 const MEMBERS = ['a', 'b', 'c']
-const ROUNDS_PER_HISTORY = 20
+const ROUNDS_PER_HISTORY = 15
 const MAX_CLIENTS = 256
 const LEADER_WITHIN_MS = 30_000
 const CONVERGED_WITHIN_MS = 30_000
@@ -69,22 +77,34 @@ export async function tortureLevels(settings: LevelSettings): Promise<LevelRepor
   let [calls, staleReads] = [0, 0]
   let violations: readonly string[] = []
   let historyFile: string | undefined
-  for (let first = 1; first <= settings.rounds && historyFile === undefined; ) {
-    const last = Math.min(settings.rounds, first + ROUNDS_PER_HISTORY - 1)
-    const dir = join(settings.root, `rounds-${first}-to-${last}`)
-    const { events, judgement } = await liveOnce(settings, dir, first, last, tally)
+  for (const life of livesOf(settings)) {
+    settings.say(`\nrounds ${life.first} to ${life.last}, strong reads by ${life.strongReads}`)
+    const { events, judgement } = await liveOnce(settings, life, tally)
     calls += count(events, tally)
     staleReads += judgement.staleReads
     for (const line of judgement.observed) settings.say(`  ${line}`)
     violations = judgement.violations
-    if (violations.length > 0) historyFile = await writeHistory(settings, dir, events)
-    else await rm(dir, { recursive: true })
-    first = last + 1
+    if (violations.length > 0) {
+      historyFile = await writeHistory(settings, life, events)
+      break
+    }
+    await rm(life.dir, { recursive: true })
   }
   settings.say(`\n${tally.describe()}`)
   const gaps = tally.missing.map((what) => `never seen: ${what}`)
   if (staleReads === 0) gaps.push('no weak read was ever stale')
   return { violations, gaps, calls, staleReads, historyFile }
+}
+
+/** One cluster after the other, with strong reads by turns as `Store.open` offers them. */
+function livesOf({ rounds, root }: LevelSettings): Life[] {
+  const lives = Math.ceil(rounds / ROUNDS_PER_HISTORY)
+  return Array.from({ length: lives }, (_, i): Life => {
+    const first = 1 + i * ROUNDS_PER_HISTORY
+    const last = Math.min(rounds, first + ROUNDS_PER_HISTORY - 1)
+    const strongReads = i % 2 === 0 ? 'quorum' : 'lease'
+    return { first, last, strongReads, dir: join(root, `rounds-${first}-to-${last}`) }
+  })
 }
 
 function deathsIn(events: readonly HistoryEvent[]): Death[] {
@@ -107,22 +127,21 @@ function count(events: readonly HistoryEvent[], tally: Tally): number {
 /** The life of one cluster, and what the checkers say of it. */
 async function liveOnce(
   settings: LevelSettings,
-  dir: string,
-  first: number,
-  last: number,
+  life: Life,
   tally: Tally,
 ): Promise<{ events: readonly HistoryEvent[]; judgement: Judgement }> {
+  const { dir, strongReads } = life
   await mkdir(dir, { recursive: true })
   await using cluster = await SpawnedCluster.start<LevelOperations>({
     dir,
     members: MEMBERS,
-    store: STORE,
+    store: { ...STORE, strongReads },
     script: SCRIPT,
   })
   settings.onCluster(cluster)
   const recorder = new Recorder(() => performance.now())
   try {
-    await runRounds(settings, cluster, recorder, { first, last }, tally)
+    await runRounds(settings, cluster, recorder, life, tally)
     const dumps = await dumpAll(cluster)
     await cluster.close()
     const [{ appliedIndex }] = [...dumps.values()] as [Dump]
@@ -133,7 +152,7 @@ async function liveOnce(
       judgement: judge({ history: pairCalls(events), log, deaths: deathsIn(events), dumps }),
     }
   } catch (error) {
-    const file = await writeHistory(settings, dir, recorder.finish())
+    const file = await writeHistory(settings, life, recorder.finish())
     throw new Error(`the run ended early; its history is ${file}`, { cause: error })
   }
 }
@@ -142,7 +161,7 @@ async function runRounds(
   { seed, roundMs, isVerbose, say }: LevelSettings,
   cluster: LevelCluster,
   recorder: Recorder,
-  { first, last }: { readonly first: number; readonly last: number },
+  { first, last }: Life,
   tally: Tally,
 ): Promise<void> {
   const faults = new LevelFaults(cluster, recorder)
@@ -161,7 +180,7 @@ async function runRounds(
 
 async function writeHistory(
   { root }: LevelSettings,
-  dir: string,
+  { dir }: Life,
   events: readonly HistoryEvent[],
 ): Promise<string> {
   const file = join(root, `${basename(dir)}.jsonl`)

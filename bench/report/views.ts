@@ -1,0 +1,83 @@
+/** The pictures of each benchmark: which of its figures and curves are drawn, and what a reader should see in them. */
+import type { Results, Row } from '../results.js'
+import { drawCompare, drawScale, drawWrites, drawYcsb } from './bar-views.js'
+import { drawCosts } from './cost-view.js'
+import { drawFailover, drawLevels, drawStaleness } from './curve-views.js'
+
+/** What the page says and shows of a benchmark besides its table. */
+export interface View {
+  readonly title: string
+  /** How to read the pictures, in a sentence or two. */
+  readonly hint: string
+  /** HTML. */
+  readonly draw: (rows: readonly Row[]) => string
+}
+
+/** In the order of the page. */
+export const VIEWS: Readonly<Record<string, View>> = {
+  compare: {
+    title: 'Beside what you would run instead',
+    hint: 'Everything was measured in one run on one machine, under the same closed loops.',
+    draw: drawCompare,
+  },
+  levels: {
+    title: 'What each consistency level costs',
+    hint:
+      'Throughput against latency: lines are medians, dashed lines the 99th percentile, and each point is a rate at ' +
+      'which operations arrived by themselves. A line ends where the system no longer kept up. By percentile: how long ' +
+      'the slowest operations took, at the highest rate that all levels kept up with.',
+    draw: drawLevels,
+  },
+  staleness: {
+    title: 'How old weak reads are',
+    hint:
+      'Consistent: the share of reads that saw a write, by the time since it was acknowledged. Age: by percentile of ' +
+      'the reads.',
+    draw: drawStaleness,
+  },
+  failover: {
+    title: 'What a failure costs',
+    hint:
+      'Each timeline shows what was acknowledged before, during and after a fault; the shaded stretch is the fault. ' +
+      'Gaps: the time without an acknowledgement, by percentile over all faults.',
+    draw: drawFailover,
+  },
+  ycsb: {
+    title: "YCSB's workloads",
+    hint: 'Operations per second of all members together, beside classic-level alone, which does not replicate.',
+    draw: drawYcsb,
+  },
+  writes: {
+    title: 'Acknowledgements, batches and writes in flight',
+    hint: 'One line for each acknowledgement; more in flight share the fsyncs of one another.',
+    draw: drawWrites,
+  },
+  scale: {
+    title: 'How cost grows',
+    hint: 'One thing grows at a time; everything else stays.',
+    draw: drawScale,
+  },
+  cost: {
+    title: 'What an operation sends and syncs',
+    hint:
+      'Counted in the simulator: the same on every machine. Round trips until the caller has its answer; messages, ' +
+      'fsyncs and bytes of everything that the operation sets off on all members together.',
+    draw: drawCosts,
+  },
+}
+
+/** A benchmark without pictures of its own shows its table. */
+export function viewOf(benchmark: string): View {
+  const view = Object.hasOwn(VIEWS, benchmark) ? VIEWS[benchmark] : undefined
+  return view ?? { title: benchmark, hint: '', draw: () => '' }
+}
+
+/** Benchmarks in the order of the page; those without a view after the others. */
+export function inOrder(all: readonly Results[]): readonly Results[] {
+  const names = Object.keys(VIEWS)
+  const place = ({ benchmark }: Results): number => {
+    const at = names.indexOf(benchmark)
+    return at === -1 ? names.length : at
+  }
+  return [...all].sort((a, b) => place(a) - place(b))
+}
