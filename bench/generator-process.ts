@@ -6,13 +6,13 @@ import { connect, type Store } from '../src/index.js'
 import { type AwaitedLoad, awaitArrivals, sendArrivals } from './arrivals.js'
 import { serveParent } from './child.js'
 import type { ClientLoad, GeneratorOperations } from './generator.js'
-import type { ClosedLoad } from './load-operations.js'
+import type { ClosedLoad, PacedLoad } from './load-operations.js'
 import { type Measurement, measure } from './measure.js'
 import type { OpenResult } from './open-loop.js'
 import { PlainLevel } from './plain-level.js'
 import { Probes } from './probes.js'
 import { SequenceReader } from './sequence.js'
-import { operationsOf, operationsOn } from './workload.js'
+import { type Operations, operationsOf, operationsOn, type Workload } from './workload.js'
 
 let running: AwaitedLoad | undefined
 let client: Store | undefined
@@ -30,21 +30,32 @@ async function result(): Promise<OpenResult> {
   if (running === undefined) throw new Error('no load was listened for')
   const found = await running.result
   await client?.close()
+  client = undefined
   return found
 }
 
 /** Databases stay open: opening and filling is no part of a measurement. */
 const alone = new Map<string, PlainLevel>()
 
-async function loadAlone(request: ClosedLoad & { readonly dir: string }): Promise<Measurement> {
-  const { dir, workload, inFlight, ms } = request
+async function operationsAlone(dir: string, workload: Workload): Promise<Operations> {
   let plain = alone.get(dir)
   if (plain === undefined) {
     plain = await PlainLevel.open(dir, workload.keyCount, workload.valueBytes)
     alone.set(dir, plain)
   }
-  const load = operationsOn(plain, workload)
+  return operationsOn(plain, workload)
+}
+
+async function loadAlone(request: ClosedLoad & { readonly dir: string }): Promise<Measurement> {
+  const { dir, workload, inFlight, ms } = request
+  const load = await operationsAlone(dir, workload)
   return measure(inFlight, ms, workload.batch, () => load.run(load.next()))
+}
+
+async function listenAlone(request: PacedLoad & { readonly dir: string }): Promise<number> {
+  const { dir, workload, load } = request
+  running = await awaitArrivals(load, await operationsAlone(dir, workload))
+  return running.port
 }
 
 async function connected<T>(
@@ -88,6 +99,7 @@ const operations: GeneratorOperations = {
       return measure(inFlight, ms, workload.batch, () => load.run(load.next()))
     }),
   alone: loadAlone,
+  listenAlone,
 }
 
 serveParent({ ...operations })

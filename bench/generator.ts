@@ -29,6 +29,8 @@ export interface GeneratorOperations {
   closed(request: ClosedLoad & { readonly addresses: readonly string[] }): Promise<Measurement>
   /** A closed loop on classic-level alone, in this process: what a store is compared with. Made in `dir` when missing. */
   alone(request: ClosedLoad & { readonly dir: string }): Promise<Measurement>
+  /** As `listen`, on such a classic-level. */
+  listenAlone(request: PacedLoad & { readonly dir: string }): Promise<number>
 }
 
 /** A running generator. End it, or its process stays as long as this one. */

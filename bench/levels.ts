@@ -6,12 +6,13 @@
  * The members stand behind fault proxies, which add the round trip; what they really add is measured in the same run.
  * Rates rise until the system does not keep up: the points together are the throughput-latency curve.
  */
+import { join } from 'node:path'
 import { parseFlags, UsageError, wholeNumber } from '../src/cli/command-line.js'
 import { print } from '../src/cli/terminal.js'
 import type { ReadLevel } from '../src/index.js'
 import { type BenchContext, runBench } from './bench-run.js'
 import { Generator } from './generator.js'
-import { type Target, targetsOf } from './member-targets.js'
+import { aloneTarget, type Target, targetsOf } from './member-targets.js'
 import type { PacedResult } from './open-loop.js'
 import { isTooLate, type OpenLoad } from './pace.js'
 import { leaderOf, startProxied } from './proxied-cluster.js'
@@ -28,17 +29,21 @@ const HELP = `npm run bench -- levels [flags]
   --ms N        milliseconds per measurement (2000)
   --json FILE   write all figures and curves there as well`
 
-/** The levels: those of the API, and eventual with a bound on its age. */
-const LEVELS: readonly {
+interface Level {
   readonly name: string
   readonly level: ReadLevel
   readonly bound?: number
-}[] = [
+}
+
+/** The levels: those of the API, and eventual with a bound on its age. */
+const LEVELS: readonly Level[] = [
   { name: 'strong', level: 'strong' },
   { name: 'session', level: 'session' },
   { name: 'eventual, 100 ms', level: 'eventual', bound: 100 },
   { name: 'eventual', level: 'eventual' },
 ]
+/** Of the baseline, classic-level alone with synced puts: it does not look at a level. */
+const NO_LEVEL: Level = { name: 'classic-level', level: 'eventual' }
 /** Measured together in one load, and told apart: rates and what was done are those of both. */
 const OPERATIONS = ['get', 'put'] as const
 const KEY_COUNT = 10_000
@@ -59,7 +64,7 @@ interface Plan {
 
 /** Everything about one point of a curve but its figures. */
 interface Case {
-  readonly level: (typeof LEVELS)[number]
+  readonly level: Level
   readonly target: Target
   readonly rttMs: number
   readonly perSecond: number
@@ -111,7 +116,7 @@ const LEGEND = [
   'Open loop, 90 % get and 10 % put of 128 B, 10,000 keys; latencies from the intended start. Medians of',
   'the runs with their range. Three member processes, three proxies and the generator share this machine;',
   'a client is a process of its own, as far from the members as they are from each other. Below 1 ms the',
-  'lateness of the generator is part of what is seen.',
+  'lateness of the generator is part of what is seen. Alone: classic-level in one process, with synced puts.',
 ]
 
 function numbers(flag: string, text: string): number[] {
@@ -131,7 +136,8 @@ async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
   })
   const leader = await leaderOf(cluster)
   await cluster.call(leader, 'fill', { keyCount: KEY_COUNT, valueBytes: VALUE_BYTES })
-  const rows: Row[] = []
+  const baseline = aloneTarget(generator, client, join(context.root, 'alone'))
+  const rows = await curve(plan, { level: NO_LEVEL, target: baseline, rttMs: 0 }, context)
   for (const rttMs of plan.rtts) {
     cluster.spread(rttMs)
     const really = await measureRoundTrip(rttMs)

@@ -1,5 +1,4 @@
 /** Who carries out an open load: a member whose role is known, or a client that is connected from outside. */
-
 import type { Generator } from './generator.js'
 import type { PacedResult } from './open-loop.js'
 import type { OpenLoad } from './pace.js'
@@ -8,9 +7,21 @@ import type { Workload } from './workload.js'
 
 /** Something that can be loaded; the generator is another process in any case. */
 export interface Target {
-  readonly role: 'leader' | 'follower' | 'client'
+  readonly role: 'leader' | 'follower' | 'client' | 'alone'
   /** @throws {Error} when the member has another role by now */
   run(workload: Workload, load: OpenLoad): Promise<PacedResult>
+}
+
+/** classic-level by itself in a process, which knows no levels: what the others are compared with. */
+export function aloneTarget(generator: Generator, alone: Generator, dir: string): Target {
+  return {
+    role: 'alone',
+    run: async (workload, load) => {
+      const port = await alone.call('listenAlone', { dir, workload, load })
+      const lateness = await generator.call('drive', { port, load })
+      return { ...(await alone.call('result', undefined)), lateness }
+    },
+  }
 }
 
 /** The leader, a follower and a client of `cluster`, each loaded by `generator`. */

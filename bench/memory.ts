@@ -106,11 +106,7 @@ async function measureOne(
   const third = Math.floor(bytes.length / 3)
   const [second, last] = [median(bytes.slice(third, 2 * third)), median(bytes.slice(-third))]
   return {
-    labels: {
-      condition,
-      member: `leader (${id})`,
-      flat: last / second <= GROWTH_MAX ? 'yes' : 'no',
-    },
+    labels: { condition, flat: last / second <= GROWTH_MAX ? 'yes' : 'no' },
     figures: {
       put: figure('per s', [perSecond]),
       'second third': figure('bytes', [second]),

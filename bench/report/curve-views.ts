@@ -3,10 +3,13 @@ import type { Point } from '../latencies.js'
 import type { Row } from '../results.js'
 import { asText } from './as-text.js'
 import { type Axis, shortNumber } from './axis.js'
-import { type Band, drawLegend, drawLines, type Line, type LineChart } from './chart.js'
-import { grid, groupsOf, MS, medianOf, nameOf, namesOf, PER_SECOND, PERCENTILE } from './rows.js'
+import { drawLegend, drawLines, type Line, type LineChart } from './chart.js'
+import { grid, groupsOf, MS, medianOf, namesOf, PER_SECOND, PERCENTILE } from './rows.js'
 
 const DONE: Axis = { label: 'operations done per s', spread: 'log' }
+const SINCE: Axis = { label: 'ms since the fault began', spread: 'linear' }
+const GAP: Axis = { label: 'ms without an answer', spread: 'log' }
+const SHARE: Axis = { label: 'share of the events', spread: 'linear' }
 
 /** For each distance: throughput against latency, and the slowest operations by percentile. */
 export function drawLevels(rows: readonly Row[]): string {
@@ -55,55 +58,68 @@ function commonRate(rows: readonly Row[]): number {
   return Math.min(...perLevel)
 }
 
-/** Consistency over time, and ages by percentile. */
+/** For each reader: the share of reads that saw a write by the time since, and how old reads were. */
 export function drawStaleness(rows: readonly Row[]): string {
-  const kinds: readonly (readonly [curve: string, title: string, x: Axis, y: Axis])[] = [
-    [
-      'consistent',
-      'Share of reads that saw the write',
-      { label: 'ms after the acknowledgement', spread: 'linear' },
-      { label: 'share', spread: 'linear' },
-    ],
-    ['age ms', 'Age in time', PERCENTILE, MS],
-    ['age entries', 'Age in entries', PERCENTILE, { label: 'entries', spread: 'linear' }],
-  ]
-  return drawCurves(rows, kinds)
+  const conditions = namesOf(rows, ['condition'])
+  const charts = KINDS_OF_AGE.flatMap(({ curve, title, x, y }) =>
+    groupsOf(rows, ['reader']).map(([reader, some]) => ({
+      title: `${title}, read by a ${reader}`,
+      x,
+      y,
+      lines: some.map((row) => curveOf(row, 'condition', conditions, curve)),
+      bands: [],
+    })),
+  )
+  return drawAll(charts)
 }
 
-/** For each kind of fault: what was acknowledged over time, and the gaps. */
+const KINDS_OF_AGE: readonly {
+  readonly curve: string
+  readonly title: string
+  readonly x: Axis
+  readonly y: Axis
+}[] = [
+  {
+    curve: 'consistent',
+    title: 'Reads that see a write',
+    x: { label: 'ms since it was acknowledged', spread: 'linear' },
+    y: { label: 'share of reads', spread: 'linear' },
+  },
+  { curve: 'age ms', title: 'Age of reads', x: PERCENTILE, y: MS },
+  {
+    curve: 'age entries',
+    title: 'Entries behind',
+    x: PERCENTILE,
+    y: { label: 'entries', spread: 'log' },
+  },
+]
+
+/** For each kind of fault and who sees it: what was answered over time, and how long the gaps were. */
 export function drawFailover(rows: readonly Row[]): string {
-  const timelines = groupsOf(rows, ['fault']).map(([fault, some]) => {
-    const lines = some.map((row, colour) =>
-      curveOf(row, nameOf(row, ['fault']), colour, 'timeline'),
-    )
-    const bands: Band[] = some.slice(0, 1).flatMap((row) => {
-      const lasting = row.figures.fault?.median
-      return lasting === undefined ? [] : [{ from: 0, to: lasting, label: 'fault' }]
-    })
-    const x: Axis = { label: 'ms since the fault', spread: 'linear' }
-    return { title: `${fault}: acknowledged over time`, x, y: PER_SECOND, lines, bands }
+  const events = rows.filter(({ curves }) => curves?.timeline !== undefined)
+  const operations = namesOf(events, ['operation'])
+  const charts = groupsOf(events, ['fault', 'seen by']).flatMap(([name, some]): LineChart[] => {
+    const lines = (curve: string): Line[] =>
+      some.map((row) => curveOf(row, 'operation', operations, curve))
+    const lasting = medianOf(some[0], 'fault')
+    const bands = Number.isNaN(lasting) ? [] : [{ from: 0, to: lasting, label: 'fault' }]
+    const gaps = lines('gaps').map((line) => ({
+      ...line,
+      points: line.points.map(([share, gap]): Point => [Math.max(1, gap), share]),
+    }))
+    const answers = `${name}: answers over time`
+    return [
+      { title: answers, x: SINCE, y: PER_SECOND, lines: lines('timeline'), bands },
+      { title: `${name}: gaps`, x: GAP, y: SHARE, lines: gaps, bands: [] },
+    ]
   })
-  const gaps = groupsOf(rows, ['fault']).map(([fault, some]) => {
-    const lines = some.map((row, colour) => curveOf(row, nameOf(row, ['fault']), colour, 'gaps'))
-    return { title: `${fault}: gaps`, x: PERCENTILE, y: MS, lines, bands: [] }
-  })
-  const drawn = [...timelines, ...gaps].filter(({ lines }) => lines.some(hasPoints))
-  return drawLegend(drawn.flatMap(({ lines }) => lines)) + grid(drawn.map(drawLines))
+  return drawAll(charts)
 }
 
-/** One chart for each kind of curve that there is, with a line for each row. */
-function drawCurves(
-  rows: readonly Row[],
-  kinds: readonly (readonly [curve: string, title: string, x: Axis, y: Axis])[],
-): string {
-  const charts = kinds
-    .map(([curve, title, x, y]) => {
-      const lines = rows.map((row, colour) => curveOf(row, nameOf(row, []), colour, curve))
-      return { title, x, y, lines, bands: [] }
-    })
-    .filter(({ lines }) => lines.some(hasPoints))
-  const named = charts.flatMap(({ lines }) => lines.filter(hasPoints))
-  return drawLegend(named) + grid(charts.map(drawLines))
+/** Charts with one legend; those without a point are left out. */
+function drawAll(charts: readonly LineChart[]): string {
+  const drawn = charts.filter(({ lines }) => lines.some(hasPoints))
+  return drawLegend(drawn.flatMap(({ lines }) => lines)) + grid(drawn.map(drawLines))
 }
 
 function hasPoints({ points }: Line): boolean {
@@ -120,6 +136,8 @@ function lineOf(
   return { name: level, colour: levels.indexOf(level), points }
 }
 
-function curveOf(row: Row, name: string, colour: number, curve: string): Line {
-  return { name, colour, style: 'curve', points: row.curves?.[curve] ?? [] }
+/** One of a row's curves; its name is a label, and its colour where that stands among all. */
+function curveOf(row: Row, label: string, names: readonly string[], curve: string): Line {
+  const name = String(row.labels[label])
+  return { name, colour: names.indexOf(name), style: 'curve', points: row.curves?.[curve] ?? [] }
 }

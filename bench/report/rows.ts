@@ -29,14 +29,6 @@ export function namesOf(rows: readonly Row[], labels: readonly string[]): readon
   return groupsOf(rows, labels).map(([name]) => name)
 }
 
-/** All labels of a row but these. */
-export function nameOf({ labels }: Row, except: readonly string[]): string {
-  return Object.entries(labels)
-    .filter(([label]) => !except.includes(label))
-    .map(([, value]) => String(value))
-    .join(', ')
-}
-
 /** The median of a figure; NaN where there is none, which charts leave out. */
 export function medianOf(row: Row | undefined, figure: string): number {
   return row?.figures[figure]?.median ?? Number.NaN

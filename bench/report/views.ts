@@ -31,15 +31,15 @@ export const VIEWS: Readonly<Record<string, View>> = {
   staleness: {
     title: 'How old weak reads are',
     hint:
-      'Consistent: the share of reads that saw a write, by the time since it was acknowledged. Age: by percentile of ' +
-      'the reads.',
+      'Eventual reads of another member, and of a client, while a third writes. Age: the time since the first ' +
+      'acknowledged write that a read did not see; none when it saw all, and so not drawn where most do.',
     draw: drawStaleness,
   },
   failover: {
-    title: 'What a failure costs',
+    title: 'What a failure of the leader costs',
     hint:
-      'Each timeline shows what was acknowledged before, during and after a fault; the shaded stretch is the fault. ' +
-      'Gaps: the time without an acknowledgement, by percentile over all faults.',
+      'Over time: answers to operations that begin every ten milliseconds, as a mean of all events; shaded from the fault ' +
+      'until everything was answered again. Gaps: the share of the events with a gap of at most so long.',
     draw: drawFailover,
   },
   ycsb: {

@@ -133,8 +133,46 @@ function cost(): Row[] {
   }))
 }
 
+function staleness(): Row[] {
+  return ['at rest', 'under load', 'kill -9 of the leader'].flatMap((condition, i) =>
+    ['member', 'client'].map((reader) => {
+      const tail = curveOf(2 + 10 * i).map(([q, ms]): Point => [q, q < 0.7 ? 0 : ms])
+      const later = [0, 1, 2, 5, 10, 20, 50]
+      return {
+        labels: { condition, reader },
+        figures: { 'age p99': figure('ms', three(2 + 10 * i)) },
+        curves: {
+          consistent: later.map((ms): Point => [ms, 1 - 0.4 * Math.exp(-ms / (1 + i * 4))]),
+          'age ms': tail,
+          'age entries': tail.map(([q, ms]): Point => [q, Math.ceil(ms)]),
+        },
+      }
+    }),
+  )
+}
+
+function failover(): Row[] {
+  return ['kill -9', 'partition'].flatMap((fault, i) =>
+    ['member', 'client'].flatMap((witness) =>
+      ['put', 'strong', 'session', 'eventual'].map((operation) => {
+        const gap = operation === 'put' || operation === 'strong' ? 200 + 900 * i : 10
+        const times = Array.from({ length: 60 }, (_, at) => at * 50 - 500)
+        const isDown = (at: number): boolean => at >= 0 && at < gap
+        return {
+          labels: { fault, operation, 'seen by': witness },
+          figures: { p50: figure('ms', three(gap)), fault: figure('ms', three(gap + 400)) },
+          curves: {
+            timeline: times.map((at): Point => [at, isDown(at) ? 0 : 100]),
+            gaps: Array.from({ length: 30 }, (_, at): Point => [(at + 1) / 30, gap + 12 * at]),
+          },
+        }
+      }),
+    ),
+  )
+}
+
 /** One file of each benchmark that the page has pictures for. */
 export function samples(): readonly Results[] {
-  const rows = { cost, levels, writes, compare, ycsb, scale }
+  const rows = { cost, failover, staleness, levels, writes, compare, ycsb, scale }
   return Object.entries(rows).map(([benchmark, make]) => resultsOf(benchmark, make()))
 }
