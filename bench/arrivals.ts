@@ -64,7 +64,10 @@ export async function sendArrivals(port: number, load: OpenLoad): Promise<Latenc
   return lateness
 }
 
-/** A generator sleeps nearly all the time, and must be on time when it wakes: before the load, where that is allowed. */
+/**
+ * A generator sleeps nearly all the time, and must be on time when it wakes: before the load, where that is
+ * allowed.
+ */
 function hurry(): void {
   try {
     setPriority(constants.priority.PRIORITY_HIGHEST)

@@ -2,8 +2,8 @@
  * A simulated cluster in which only the network takes time, so that the virtual time of an operation is its number of
  * network delays: what an operation costs there is exact, and the same on every machine.
  *
- * What members and clients do by the clock (heartbeats, news, room for the log) is no operation's cost. It is made rare,
- * each measurement begins after a while of silence, and of several at different moments the cheapest counts: what
+ * What members and clients do by the clock (heartbeats, news, room for the log) is no operation's cost. It is made
+ * rare, each measurement begins after a while of silence, and of several at different moments the cheapest counts: what
  * comes by the clock only ever adds.
  */
 import { SimHost } from '../src/sim/sim-host.js'
@@ -87,7 +87,10 @@ export class CostCluster {
     return this.#world.complete(promise, PATIENCE_MS)
   }
 
-  /** The cost of `operation` with everything that follows from it; that of `prepare`, which comes before, is left out. */
+  /**
+   * The cost of `operation` with everything that follows from it; that of `prepare`, which comes before, is left
+   * out.
+   */
   async cost<T>(
     prepare: () => Promise<T>,
     operation: (prepared: T) => Promise<unknown>,

@@ -1,9 +1,9 @@
 /**
  * For how long is nothing answered when the leader goes, by level and by how it goes?
  *
- * An application beside each member, and one that is connected from outside, begin a write and a read of each level every
- * ten milliseconds. A gap is the longest time without an answer from when the fault begins, as the members that are left
- * see it (the worse of the two), and as the client sees it.
+ * An application beside each member, and one that is connected from outside, begin a write and a read of each level
+ * every ten milliseconds. A gap is the longest time without an answer from when the fault begins, as the members that
+ * are left see it (the worse of the two), and as the client sees it.
  */
 import { parseFlags, wholeNumber } from '../src/cli/command-line.js'
 import { pause, until } from '../src/cli/processes/process-cluster.js'

@@ -27,7 +27,10 @@ export interface GeneratorOperations {
   stopReader(request: undefined): Promise<readonly Seen[]>
   /** A closed loop through `connect`. */
   closed(request: ClosedLoad & { readonly addresses: readonly string[] }): Promise<Measurement>
-  /** A closed loop on classic-level alone, in this process: what a store is compared with. Made in `dir` when missing. */
+  /**
+   * A closed loop on classic-level alone, in this process: what a store is compared with. Made in `dir` when
+   * missing.
+   */
   alone(request: ClosedLoad & { readonly dir: string }): Promise<Measurement>
   /** As `listen`, on such a classic-level. */
   listenAlone(request: PacedLoad & { readonly dir: string }): Promise<number>

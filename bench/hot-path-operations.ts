@@ -6,8 +6,8 @@ import type { Measurement } from './measure.js'
 /** One operation of a store, or of classic-level alone. */
 export type Operation =
   | { readonly kind: 'put' }
-  | { readonly kind: 'get'; readonly level: ReadLevel }
-  | { readonly kind: 'level put' | 'level get' | 'level getSync' | 'level batch' }
+  | { readonly kind: 'get' | 'view get' | 'scan'; readonly level: ReadLevel }
+  | { readonly kind: 'level put' | 'level get' | 'level getSync' | 'level batch' | 'level scan' }
 
 /** The operations of hot-path-process.ts. */
 export interface HotPathOperations extends MemberOperations {

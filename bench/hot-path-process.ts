@@ -6,7 +6,7 @@ import { ClassicLevel } from 'classic-level'
 import { unreachable } from '../src/base/assert.js'
 import { hostMember } from '../src/cli/processes/host.js'
 import { memberOperations } from '../src/cli/processes/member-operations.js'
-import type { Store } from '../src/index.js'
+import type { ReadLevel, Store } from '../src/index.js'
 import type { HotPathOperations, Operation } from './hot-path-operations.js'
 import { type Measurement, measure, measureSync } from './measure.js'
 
@@ -57,6 +57,12 @@ async function run(
       const options = { consistency: operation.level }
       return measure(inFlight, ms, 1, () => store.get(anyKey(), options))
     }
+    case 'view get': {
+      const view = store.view({ consistency: operation.level })
+      return measure(inFlight, ms, 1, () => view.get(anyKey()))
+    }
+    case 'scan':
+      return measure(inFlight, ms, KEY_COUNT, () => scan(store, operation.level))
     case 'level put': {
       const db = openLevel()
       return measure(inFlight, ms, 1, () => db.put(anyKey(), value, { sync: true }))
@@ -69,11 +75,32 @@ async function run(
       const db = openLevel()
       return measureSync(ms, () => db.getSync(anyKey()))
     }
+    case 'level scan':
+      return measure(inFlight, ms, KEY_COUNT, () => scanLevel(openLevel()))
     case 'level batch':
       return measure(inFlight, ms, LEVEL_BATCH, () => writeBatch(openLevel()))
     default:
       return unreachable(operation)
   }
+}
+
+async function scan(store: Store, consistency: ReadLevel): Promise<void> {
+  let left = KEY_COUNT
+  for await (const _ of store.scan({ consistency })) left--
+  if (left !== 0) throw new Error(`a scan gave ${KEY_COUNT - left} keys`)
+}
+
+/** In blocks, which is the fastest way that classic-level has. */
+async function scanLevel(db: ClassicLevel<string, Buffer>): Promise<void> {
+  const iterator = db.iterator()
+  let left = KEY_COUNT
+  for (;;) {
+    const block = await iterator.nextv(LEVEL_BATCH)
+    if (block.length === 0) break
+    left -= block.length
+  }
+  await iterator.close()
+  if (left !== 0) throw new Error(`a scan gave ${KEY_COUNT - left} keys`)
 }
 
 function writeBatch(db: ClassicLevel<string, Buffer>): Promise<void> {

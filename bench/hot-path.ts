@@ -1,27 +1,26 @@
 /**
- * What does a put and a get of 128 B cost: with one member, and in the leader of three, beside classic-level
- * alone?
+ * What does a put, a get and a scan of 128 B cost: with one member, and in the leader of three, beside classic-level
+ * alone; and what do the parts cost by themselves?
  *
  * Every system is a process of its own with its load generator inside. The systems take turns within each run,
  * so that drift of the machine meets all of them; the figures are medians over the runs.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseFlags, wholeNumber } from '../src/cli/command-line.js'
-import { EXIT_INTERRUPTED, untilInterrupted } from '../src/cli/interrupt.js'
 import { type LivingSeat, ProcessCluster } from '../src/cli/processes/process-cluster.js'
-import { count, paint, print, table } from '../src/cli/terminal.js'
+import { print } from '../src/cli/terminal.js'
+import { type BenchContext, runBench } from './bench-run.js'
 import type { HotPathOperations, Operation } from './hot-path-operations.js'
-import { describeMachine, thisMachine } from './machine.js'
-import { type Measurement, median } from './measure.js'
+import { measureParts } from './hot-path-parts.js'
+import type { Measurement } from './measure.js'
+import { figure, type Row } from './results.js'
 
 const HELP = `npm run bench -- hot-path [flags]
 
   --quick      one short run: whether it works, not what it does
   --runs N     runs (3)
   --ms N       milliseconds per measurement (1000)
-  --json FILE  write the medians and every run there as well`
+  --json FILE  write all figures there as well`
 
 const IN_FLIGHT = [1, 64, 256]
 const LEADER_WITHIN_MS = 30_000
@@ -44,13 +43,6 @@ interface Plan {
 
 type Cluster = ProcessCluster<HotPathOperations>
 
-interface Result extends Case {
-  readonly runs: readonly Measurement[]
-  readonly median: Measurement
-  /** Operations per second against the baseline at the same number in flight. */
-  readonly ratio: number
-}
-
 function casesOf(): Case[] {
   const level = (kind: Operation['kind'] & `level ${string}`, inFlight: number): Case => {
     const system = 'classic-level'
@@ -66,14 +58,32 @@ function casesOf(): Case[] {
         baseline: what === 'put' ? 'level put' : 'level get',
       })),
     )
+  const others = (['one member', 'three processes'] as const).flatMap((system): Case[] => [
+    {
+      name: 'get eventual, view',
+      inFlight: 64,
+      system,
+      operation: { kind: 'view get', level: 'eventual' },
+      baseline: 'level get',
+    },
+    {
+      name: 'scan strong',
+      inFlight: 1,
+      system,
+      operation: { kind: 'scan', level: 'strong' },
+      baseline: 'level scan',
+    },
+  ])
   return [
     level('level batch', 1),
     level('level getSync', 1),
+    level('level scan', 1),
     ...IN_FLIGHT.flatMap((inFlight) => [
       level('level put', inFlight),
       level('level get', inFlight),
       ...stores(inFlight),
     ]),
+    ...others,
   ]
 }
 
@@ -82,6 +92,7 @@ const LEVEL_NAMES: Readonly<Record<Operation['kind'] & `level ${string}`, string
   'level get': 'get',
   'level getSync': 'getSync',
   'level batch': 'batch of 1,000',
+  'level scan': 'scan in blocks',
 }
 
 /** Runs the benchmark and prints its table. */
@@ -97,51 +108,47 @@ export async function hotPath(args: readonly string[]): Promise<void> {
   const plan = flags.quick
     ? QUICK
     : { runs: wholeNumber('runs', flags.runs, 1), ms: wholeNumber('ms', flags.ms, 10) }
-  const machine = thisMachine('hot-path', args)
-  print(describeMachine(machine))
-  const results = await runAll(plan)
-  if (results === undefined) {
-    process.exitCode = EXIT_INTERRUPTED
-    return
-  }
-  print(`\n${describeResults(results)}\n`)
-  print(`Medians of ${plan.runs} runs of ${plan.ms} ms each; 128 B values; every put is durable`)
-  print(
-    'before it is acknowledged, except in the batches of classic-level. Each system runs in its',
-  )
-  print('own process together with its load; three processes share this machine. × compares with')
-  print('classic-level at the same number in flight.')
-  if (flags.json !== undefined) {
-    await writeFile(
-      flags.json,
-      `${JSON.stringify({ schema: 1, machine, plan, results }, null, 2)}\n`,
-    )
-  }
+  await runBench({
+    name: 'hot-path',
+    args,
+    plan: { runs: plan.runs, ms: plan.ms, valueBytes: 128 },
+    json: flags.json,
+    columns: ['per s', 'p50', 'p99', '× classic-level'],
+    second: {
+      columns: ['per s', 'p50 of 64', 'p99 of 64'],
+      has: ({ labels }) => 'part' in labels,
+    },
+    legend: [
+      'Medians of the runs with their range; 128 B values; every put is durable before it is acknowledged,',
+      'except in the batches of classic-level. Each system runs in its own process together with its load;',
+      'three processes share this machine. × compares with classic-level at the same number in flight.',
+      'The second table: parts by themselves, 64 of each at a time, in one thread.',
+    ],
+    measure: async (context) => {
+      const rows = await measureSystems(plan, context)
+      return [...rows, ...(await measureParts(join(context.root, 'parts'), plan.ms))]
+    },
+  })
 }
 
-/** The medians of all cases; undefined when the user ended it. */
-async function runAll(plan: Plan): Promise<Result[] | undefined> {
-  const root = await mkdtemp(join(tmpdir(), 'quorate-bench-'))
-  const one = await clusterIn(join(root, 'one'), ['a'])
-  const three = await clusterIn(join(root, 'three'), ['a', 'b', 'c'])
-  try {
-    const end = await untilInterrupted(measureAll(plan, one, three, join(root, 'level')))
-    return end === 'interrupted' ? undefined : end
-  } finally {
+async function measureSystems(plan: Plan, context: BenchContext): Promise<Row[]> {
+  const one = await clusterIn(join(context.root, 'one'), ['a'])
+  const three = await clusterIn(join(context.root, 'three'), ['a', 'b', 'c'])
+  context.onEnd(async () => {
     await Promise.all([one.kill(), three.kill()])
-    await rm(root, { recursive: true, force: true })
-  }
+  })
+  return measureAll(plan, context, one, three)
 }
 
 async function measureAll(
   plan: Plan,
+  context: BenchContext,
   one: Cluster,
   three: Cluster,
-  levelDir: string,
-): Promise<Result[]> {
+): Promise<Row[]> {
   await Promise.all([one.start(), three.start()])
   const lone = await one.leader(LEADER_WITHIN_MS)
-  await lone.child.call('fill', { levelDir })
+  await lone.child.call('fill', { levelDir: join(context.root, 'level') })
   const leader = await three.leader(LEADER_WITHIN_MS)
   await leader.child.call('fill', { levelDir: undefined })
   const cases = casesOf()
@@ -151,9 +158,9 @@ async function measureAll(
       const seat = measured.system === 'three processes' ? await leaderOf(three, leader) : lone
       runs.get(measured)!.push(await measureIn(seat, measured, plan.ms))
     }
-    print(paint('dim', `run ${run} of ${plan.runs} done`))
+    context.progress(`run ${run} of ${plan.runs} done`)
   }
-  return resultsOf(runs)
+  return rowsOf(runs)
 }
 
 /** `leader`, if it still leads: figures of a member that lost its office would be of something else. */
@@ -179,41 +186,31 @@ function measureIn(
   return seat.child.call('measure', { operation, inFlight, ms })
 }
 
-function resultsOf(runs: ReadonlyMap<Case, readonly Measurement[]>): Result[] {
-  const medians = new Map<string, number>()
+function rowsOf(runs: ReadonlyMap<Case, readonly Measurement[]>): Row[] {
+  const baselines = new Map<string, readonly Measurement[]>()
   return [...runs].map(([measured, all]) => {
-    const middle: Measurement = {
-      perSecond: median(all.map(({ perSecond }) => perSecond)),
-      p50Us: median(all.map(({ p50Us }) => p50Us)),
-      p99Us: median(all.map(({ p99Us }) => p99Us)),
-    }
+    const { system, name, inFlight, operation, baseline } = measured
     // The cases of classic-level come before those that are compared with them.
-    const key = `${measured.baseline} ${measured.inFlight}`
-    if (measured.system === 'classic-level') medians.set(key, middle.perSecond)
-    return { ...measured, runs: all, median: middle, ratio: middle.perSecond / medians.get(key)! }
+    if (system === 'classic-level') baselines.set(`${operation.kind} ${inFlight}`, all)
+    const compared = baselines.get(`${baseline} ${inFlight}`)!
+    const perSecond = all.map((run) => run.perSecond)
+    return {
+      labels: { system, operation: name, 'in flight': inFlight },
+      figures: {
+        'per s': figure('per s', perSecond),
+        p50: figure(
+          'ms',
+          all.map(({ p50Us }) => p50Us / 1000),
+        ),
+        p99: figure(
+          'ms',
+          all.map(({ p99Us }) => p99Us / 1000),
+        ),
+        '× classic-level': figure(
+          'x',
+          perSecond.map((each, run) => each / compared[run]!.perSecond),
+        ),
+      },
+    }
   })
-}
-
-function describeResults(results: readonly Result[]): string {
-  const rows = results.map(({ name, inFlight, system, median: middle, ratio, runs }) => [
-    system,
-    name,
-    count(inFlight),
-    count(middle.perSecond),
-    microseconds(middle.p50Us),
-    microseconds(middle.p99Us),
-    ratio.toFixed(2),
-    range(runs.map(({ perSecond }) => perSecond)),
-  ])
-  return table(['system', 'operation', 'in flight', 'per s', 'p50', 'p99', '×', 'runs'], rows)
-}
-
-function range(values: readonly number[]): string {
-  return `${count(Math.min(...values))} to ${count(Math.max(...values))}`
-}
-
-function microseconds(value: number): string {
-  return value < 1000
-    ? `${value.toFixed(value < 10 ? 1 : 0)} µs`
-    : `${(value / 1000).toFixed(1)} ms`
 }

@@ -1,10 +1,10 @@
 /**
  * What does each consistency level cost: by who serves it, and by how far the members are apart?
  *
- * Open loop: operations begin at times of their own (Poisson), decided in a process of its own, and latencies count from
- * the intended start. Nine of ten operations read at the level, one writes, so that a session has something to wait for.
- * The members stand behind fault proxies, which add the round trip; what they really add is measured in the same run.
- * Rates rise until the system does not keep up: the points together are the throughput-latency curve.
+ * Open loop: operations begin at times of their own (Poisson), decided in a process of its own, and latencies count
+ * from the intended start. Nine of ten operations read at the level, one writes, so that a session has something to
+ * wait for. The members stand behind fault proxies, which add the round trip; what they really add is measured in the
+ * same run. Rates rise until the system does not keep up: the points together are the throughput-latency curve.
  */
 import { join } from 'node:path'
 import { parseFlags, UsageError, wholeNumber } from '../src/cli/command-line.js'

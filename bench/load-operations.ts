@@ -30,8 +30,8 @@ export interface LoadOperations extends MemberOperations {
   ): Promise<void>
   closed(store: Store, request: ClosedLoad): Promise<Measurement>
   /**
-   * Listens for arrivals on a port of the loopback, which it resolves with: a generator in another process sends the due
-   * time of each operation as a 64-bit float, and closes the connection in the end.
+   * Listens for arrivals on a port of the loopback, which it resolves with: a generator in another process sends the
+   * due time of each operation as a 64-bit float, and closes the connection in the end.
    */
   listen(store: Store, request: PacedLoad): Promise<number>
   /** What became of the load since `listen`; resolves when its generator is gone and nothing is outstanding. */

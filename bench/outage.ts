@@ -12,8 +12,8 @@ const BEFORE_MS = 500
 const BUCKET_MS = 50
 
 /**
- * The longest time without an answer that reaches into the fault: from the last answer before it, or a later one, to the
- * next. Nothing after it counts as lasting until the end.
+ * The longest time without an answer that reaches into the fault: from the last answer before it, or a later one, to
+ * the next. Nothing after it counts as lasting until the end.
  * @param answeredAt rising
  */
 export function gapOf(answeredAt: readonly number[], { begunAt, watchedUntil }: Fault): number {

@@ -1,6 +1,6 @@
 /**
- * Other systems under one interface: 16-byte keys, binary values, and each with the durability that it would be run with
- * where acknowledged data must not be lost.
+ * Other systems under one interface: 16-byte keys, binary values, and each with the durability that it would be run
+ * with where acknowledged data must not be lost.
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'

@@ -1,6 +1,6 @@
 /**
- * What a user would run instead, where it is there. None of it is a dependency of the package: programs are looked for on
- * the PATH, packages in the folder that QUORATE_BENCH_PEERS names, here, and among npm's global ones.
+ * What a user would run instead, where it is there. None of it is a dependency of the package: programs are looked
+ * for on the PATH, packages in the folder that QUORATE_BENCH_PEERS names, here, and among npm's global ones.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'

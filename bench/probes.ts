@@ -1,6 +1,6 @@
 /**
- * What an application sees of a store while things go wrong: every few milliseconds it begins a write and a read of each
- * level, whatever became of earlier ones, and keeps when they were answered.
+ * What an application sees of a store while things go wrong: every few milliseconds it begins a write and a read of
+ * each level, whatever became of earlier ones, and keeps when they were answered.
  *
  * Bounded: an operation ends with its time-out, and no more than OUTSTANDING_MAX of a kind are under way.
  */

@@ -1,4 +1,7 @@
-/** `npm run bench -- NAME [flags]`, `quorate bench NAME [flags]`: runs one benchmark. Each file here answers one question. */
+/**
+ * `npm run bench -- NAME [flags]`, `quorate bench NAME [flags]`: runs one benchmark. Each file here answers one
+ * question.
+ */
 import { UsageError } from '../src/cli/command-line.js'
 
 interface Benchmark {

@@ -1,8 +1,8 @@
 /**
  * How does cost grow: with members, keys, the size of values, and watchers?
  *
- * One thing grows at a time, everything else stays as at the base; each point has a cluster of its own, and stands beside
- * classic-level alone with as many keys of that size.
+ * One thing grows at a time, everything else stays as at the base; each point has a cluster of its own, and stands
+ * beside classic-level alone with as many keys of that size.
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'

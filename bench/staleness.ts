@@ -1,9 +1,11 @@
 /**
- * How old are eventual reads, in milliseconds and in entries: at rest, under load, over distance and when the leader goes?
+ * How old are eventual reads, in milliseconds and in entries: at rest, under load, over distance and when the leader
+ * goes?
  *
- * One member writes a growing number every 5 ms; another member and a client read it every 2 ms at the level `eventual`.
- * A read is as old as the first acknowledged write that it does not see. The share of reads that saw everything which was
- * acknowledged so long before is the probability of consistency over time after a write (t-visibility of PBS).
+ * One member writes a growing number every 5 ms; another member and a client read it every 2 ms at the level
+ * `eventual`. A read is as old as the first acknowledged write that it does not see. The share of reads that saw
+ * everything which was acknowledged so long before is the probability of consistency over time after a write
+ * (t-visibility of PBS).
  */
 import { parseFlags, wholeNumber } from '../src/cli/command-line.js'
 import { pause } from '../src/cli/processes/process-cluster.js'

@@ -2,10 +2,10 @@
 import { unreachable } from '../../src/base/assert.js'
 
 /**
- * How values are spread along an axis. `percentile` takes quantiles and gives each further nine as much room as the one
- * before: 0, 90 %, 99 %, 99.9 %.
+ * How values are spread along an axis. `log from 0` is one that has a zero: 0, 1, 10, 100. `percentile` takes quantiles
+ * and gives each further nine as much room as the one before: 0, 90 %, 99 %, 99.9 %.
  */
-export type Spread = 'linear' | 'log' | 'percentile'
+export type Spread = 'linear' | 'log' | 'log from 0' | 'percentile'
 
 /** An axis as a chart asks for it. */
 export interface Axis {
@@ -42,6 +42,8 @@ export function hasPlace(spread: Spread, value: number): boolean {
       return Math.abs(value) <= MOST
     case 'log':
       return value >= LEAST && value <= MOST
+    case 'log from 0':
+      return value >= 0 && value <= MOST
     case 'percentile':
       return value >= 0 && value <= 1 - LEAST
     default:
@@ -56,6 +58,8 @@ export function scaleFor(spread: Spread, values: readonly number[]): Scale {
       return linear(values)
     case 'log':
       return logarithmic(values)
+    case 'log from 0':
+      return logarithmicFromZero(values)
     case 'percentile':
       return percentile(values)
     default:
@@ -112,6 +116,20 @@ function roundDown(value: number): number {
 function roundUp(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
   return STEPS.map((step) => step * power).find((step) => step >= value * 0.999)!
+}
+
+function logarithmicFromZero(values: readonly number[]): Scale {
+  const most = Math.max(1, ...values)
+  const decades = Math.floor(Math.log10(most * 1.001))
+  const every = Math.ceil((decades + 1) / DECADES_MAX)
+  const powers = Array.from(
+    { length: Math.floor(decades / every) + 1 },
+    (_, i) => 10 ** (i * every),
+  )
+  return {
+    position: (value) => Math.log1p(value) / Math.log1p(most),
+    ticks: [0, ...powers].map(tickOf),
+  }
 }
 
 function percentile(values: readonly number[]): Scale {

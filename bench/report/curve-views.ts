@@ -8,15 +8,23 @@ import { grid, groupsOf, MS, medianOf, namesOf, PER_SECOND, PERCENTILE } from '.
 
 const DONE: Axis = { label: 'operations done per s', spread: 'log' }
 const SINCE: Axis = { label: 'ms since the fault began', spread: 'linear' }
-const GAP: Axis = { label: 'ms without an answer', spread: 'log' }
+const GAP: Axis = { label: 'ms without an answer', spread: 'log from 0' }
 const SHARE: Axis = { label: 'share of the events', spread: 'linear' }
 
 /** For each distance: throughput against latency, and the slowest operations by percentile. */
 export function drawLevels(rows: readonly Row[]): string {
   const levels = namesOf(rows, ['level'])
-  return groupsOf(rows, ['rtt ms'])
+  const baseline = rows.filter(isBaseline)
+  return groupsOf(
+    rows.filter((row) => !isBaseline(row)),
+    ['rtt ms'],
+  )
     .map(([rtt, near]) => {
-      const panels = groupsOf(near, ['operation', 'role']).map(([name, some]) => ({ name, some }))
+      const panels = groupsOf(near, ['operation', 'role']).map(([name, members]) => {
+        const { operation } = members[0]!.labels
+        const beside = baseline.filter(({ labels }) => labels.operation === operation)
+        return { name, some: [...members, ...beside] }
+      })
       const curves = panels.map(({ name, some }) => ({
         title: `${name}: throughput and latency`,
         x: DONE,
@@ -33,6 +41,11 @@ export function drawLevels(rows: readonly Row[]): string {
       return `<h3>A round trip of ${asText(rtt)} ms added</h3>${legend}${charts}`
     })
     .join('')
+}
+
+/** classic-level alone, which knows no distance: it stands in every chart. */
+function isBaseline({ labels }: Row): boolean {
+  return labels.role === 'alone'
 }
 
 function tailsOf(name: string, levels: readonly string[], rows: readonly Row[]): LineChart {
@@ -82,15 +95,20 @@ const KINDS_OF_AGE: readonly {
   {
     curve: 'consistent',
     title: 'Reads that see a write',
-    x: { label: 'ms since it was acknowledged', spread: 'linear' },
+    x: { label: 'ms since it was acknowledged', spread: 'log from 0' },
     y: { label: 'share of reads', spread: 'linear' },
   },
-  { curve: 'age ms', title: 'Age of reads', x: PERCENTILE, y: MS },
+  {
+    curve: 'age ms',
+    title: 'Age of reads',
+    x: PERCENTILE,
+    y: { label: 'ms', spread: 'log from 0' },
+  },
   {
     curve: 'age entries',
     title: 'Entries behind',
     x: PERCENTILE,
-    y: { label: 'entries', spread: 'log' },
+    y: { label: 'entries', spread: 'log from 0' },
   },
 ]
 
@@ -105,7 +123,7 @@ export function drawFailover(rows: readonly Row[]): string {
     const bands = Number.isNaN(lasting) ? [] : [{ from: 0, to: lasting, label: 'fault' }]
     const gaps = lines('gaps').map((line) => ({
       ...line,
-      points: line.points.map(([share, gap]): Point => [Math.max(1, gap), share]),
+      points: line.points.map(([share, gap]): Point => [gap, share]),
     }))
     const answers = `${name}: answers over time`
     return [

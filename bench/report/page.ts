@@ -1,7 +1,8 @@
 /**
  * The page: one file with everything in it, no script, no font, no picture from elsewhere.
  *
- * Sections follow the order of VIEWS; each says where, when and how it was measured, because figures mean nothing without.
+ * Sections follow the order of VIEWS; each says where, when and how it was measured, because figures mean nothing
+ * without.
  */
 import type { Machine } from '../machine.js'
 import { type Figure, type Results, type Row, show } from '../results.js'

@@ -32,7 +32,7 @@ export const VIEWS: Readonly<Record<string, View>> = {
     title: 'How old weak reads are',
     hint:
       'Eventual reads of another member, and of a client, while a third writes. Age: the time since the first ' +
-      'acknowledged write that a read did not see; none when it saw all, and so not drawn where most do.',
+      'acknowledged write that a read did not see; 0 when it saw all.',
     draw: drawStaleness,
   },
   failover: {

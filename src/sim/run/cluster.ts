@@ -8,7 +8,7 @@ import type { LimitOptions, TimingOptions } from '../../member/options.js'
 import type { OpenOptions } from '../../store/open-options.js'
 import { Mirror } from '../real/mirror.js'
 import { Recorder } from '../recorder.js'
-import type { Knobs } from '../schedule/schedule.js'
+import { type Knobs, WHOEVER_LEADS } from '../schedule/schedule.js'
 import { SimHost } from '../sim-host.js'
 import { type Latency, SimNetwork } from '../sim-network.js'
 import { ClusterWatch } from '../watch/cluster-watch.js'
@@ -117,6 +117,8 @@ export class Cluster {
 
   /** Who carries out the `member` of a client's call: who is there, as long as nobody else has come. */
   seatOf(member: number): Seat {
+    const leader = member >= WHOEVER_LEADS ? this.leader : undefined
+    if (leader !== undefined) return leader
     const seat = this.seats[member % this.seats.length]!
     return seat.state === 'spare' ? this.seats[member % this.knobs.members]! : seat
   }

@@ -9,7 +9,6 @@ import { GENERAL, PROFILES } from '../schedule/profiles.js'
 import type { ClientEvent, FaultClass, Schedule } from '../schedule/schedule.js'
 
 const EVENTS_MAX = 400
-const DURATION_MS = 16_000
 
 /** The schedules of the simulator's own workload: each is drawn towards something. */
 export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {
@@ -18,7 +17,7 @@ export function ownSchedules(fc: typeof FastCheck): Arbitrary<Schedule> {
     const faults = profile === GENERAL ? undefined : (Object.keys(profile.faults) as FaultClass[])
     const arbitrary = scheduleArbitrary<ClientEvent>(fc, {
       maxEvents: EVENTS_MAX,
-      durationMs: DURATION_MS,
+      durationMs: profile.durationMs,
       actions: clientArbitrary(fc, clients),
       knobs: knobsArbitrary(fc, knobs, faults),
       profile,

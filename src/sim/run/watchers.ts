@@ -28,6 +28,8 @@ interface Known {
   acknowledged: number
   /** The newest place where a watch from now on began. */
   newestBeginning: number
+  /** The faults are over: nobody does anything else meanwhile. */
+  isOver: boolean
 }
 
 /** All of a run. */
@@ -35,7 +37,11 @@ export class Watchers {
   readonly #at: Cluster
   readonly #readValue: (stored: string) => string
   readonly #watchers: Watcher[] = []
-  readonly #known: Known = { acknowledged: 0, newestBeginning: 0 }
+  readonly #known: Known = {
+    acknowledged: 0,
+    newestBeginning: 0,
+    isOver: false,
+  }
 
   constructor(at: Cluster, readValue: (stored: string) => string) {
     this.#at = at
@@ -72,6 +78,7 @@ export class Watchers {
   async judge(log: CommittedLog): Promise<void> {
     const { findings, tally, world, living } = this.#at
     const end = log.lastIndex
+    this.#known.isOver = true
     // Who is no member any more may not have heard of it: a client whose watch stands still looks elsewhere.
     for (const watcher of this.#watchers) watcher.leaveUnless(living)
     const isThere = () => this.#watchers.every(({ position }) => position >= end)
@@ -200,7 +207,7 @@ class Watcher {
       if (event.type === 'reset') this.#at.tally.watchesCompacted++
       run.items.push(this.#itemOf(event))
       this.#token = watch.token
-      if (paceMs > 0) await this.#pause(paceMs)
+      if (paceMs > 0 && !this.#known.isOver) await this.#pause(paceMs)
       if (!isCurrent()) return
     }
   }

@@ -134,7 +134,7 @@ function clientArbitraries(
   fc: typeof FastCheck,
 ): Record<ClientEvent['type'], Arbitrary<ClientEvent>> {
   const client = fc.nat(5)
-  const member = fc.nat(4)
+  const member = fc.nat(WHOEVER_LEADS + 2)
   const key = fc.nat(63)
   const timeoutMs = fc.constantFrom(2000, 500, 10_000)
   const write = fc.record({

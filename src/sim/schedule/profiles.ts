@@ -25,6 +25,8 @@ export interface Profile {
   readonly clients: Weights<ClientEvent['type']>
   /** When things happen: at any time, or several at once, again and again. */
   readonly times: 'spread' | 'bursts'
+  /** Of all of it. */
+  readonly durationMs: number
 }
 
 /** Of everything something. */
@@ -68,6 +70,10 @@ export const CLIENT_WEIGHTS: Readonly<Record<ClientEvent['type'], number>> = {
   expiring: 1,
 }
 
+const LONG_MS = 16_000
+/** In which much happens between two elections. */
+const SHORT_MS = 8000
+
 /** So many of 100 events, when nothing else is said. */
 export const CLIENT_SHARE = 91
 
@@ -79,6 +85,7 @@ export const GENERAL: Profile = {
   clientShare: CLIENT_SHARE,
   clients: CLIENT_WEIGHTS,
   times: 'spread',
+  durationMs: LONG_MS,
 }
 
 /** The profiles of the simulator's own runs. */
@@ -97,6 +104,7 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 80,
     clients: { ...CLIENT_WEIGHTS, write: 16 },
     times: 'bursts',
+    durationMs: SHORT_MS,
   },
   // Reads everywhere, over links on which answers are late.
   {
@@ -113,6 +121,7 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 85,
     clients: { write: 10, read: 22, handOver: 2, watch: 1, decide: 1 },
     times: 'bursts',
+    durationMs: LONG_MS,
   },
   // Members come and go, several at once, while leaders change.
   {
@@ -127,6 +136,7 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 75,
     clients: CLIENT_WEIGHTS,
     times: 'bursts',
+    durationMs: LONG_MS,
   },
   // Logs are short: who was away for a moment is sent a snapshot, and writes follow it.
   {
@@ -142,6 +152,7 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 88,
     clients: { ...CLIENT_WEIGHTS, write: 20, read: 6, checkpoint: 4 },
     times: 'spread',
+    durationMs: LONG_MS,
   },
   // Disks fail in every way, and machines lose their power.
   {
@@ -161,5 +172,6 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 80,
     clients: CLIENT_WEIGHTS,
     times: 'spread',
+    durationMs: LONG_MS,
   },
 ]

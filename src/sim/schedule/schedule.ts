@@ -154,7 +154,7 @@ export type ClientEvent =
       readonly timeoutMs: number
     }
 
-/** As the `member` of a fault, this and all above mean whoever leads at that moment. */
+/** As a `member`, this and all above mean whoever leads at that moment. */
 export const WHOEVER_LEADS = 5
 
 /** What happens to the cluster. Each fault ends by itself, so that none is left over when another event goes. */

@@ -16,7 +16,7 @@ import { figure, type Results, writeResults } from '../../../bench/results.js'
 import { resultsOf, samples } from './sample.js'
 
 const run = promisify(execFile)
-const SPREADS: readonly Spread[] = ['linear', 'log', 'percentile']
+const SPREADS: readonly Spread[] = ['linear', 'log', 'log from 0', 'percentile']
 let dir = ''
 
 before(async () => {
