@@ -1,11 +1,15 @@
 /** What all benchmarks with results do around their measurements: flags, a folder, the table's frame, the file. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EXIT_INTERRUPTED, untilInterrupted } from '../src/cli/interrupt.js'
 import { print } from '../src/cli/terminal.js'
 import { describeMachine, thisMachine } from './machine.js'
 import { type Results, type Row, resultTable, SCHEMA, writeResults } from './results.js'
+
+/** The type of file systems in memory on Linux. */
+const TMPFS = 0x01021994
+const IN_MEMORY = `${tmpdir()} is in memory, where an fsync costs nothing: point TMPDIR at a disk`
 
 /** What a benchmark is given. */
 export interface BenchContext {
@@ -82,6 +86,7 @@ async function measureIn(bench: Bench, notes: string[]): Promise<readonly Row[] 
     progress: (text) => process.stderr.write(`${text}\n`),
   }
   try {
+    if ((await statfs(root)).type === TMPFS) context.note(IN_MEMORY)
     const end = await untilInterrupted(bench.measure(context))
     return end === 'interrupted' ? undefined : end
   } finally {

@@ -131,7 +131,15 @@ function memberCase(
     system,
     operation: what === 'put' ? 'put' : `get, ${what}`,
     inFlight,
-    measure: (ms) => member().call('closed', { workload: load, inFlight, ms }),
+    measure: async (ms) => {
+      const measured = await member().call('closed', { workload: load, inFlight, ms })
+      const { role } = await member().call('status', undefined)
+      // Figures of a member that lost its office would be of something else.
+      if (role !== (id === 'follower' ? 'follower' : 'leader')) {
+        throw new Error(`${system} is ${role} now: run it again`)
+      }
+      return measured
+    },
   }
 }
 

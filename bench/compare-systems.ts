@@ -8,7 +8,7 @@ import { Generator } from './generator.js'
 import type { LoadOperations } from './load-operations.js'
 import type { PeerOperations } from './peer-process.js'
 import { startEtcd, startRedis } from './peer-servers.js'
-import { PEERS, type PeerName, whatIsMissing } from './peers.js'
+import { PEERS, type PeerName, versionOf, whatIsMissing } from './peers.js'
 
 export const KEY_COUNT = 20_000
 export const VALUE_BYTES = 128
@@ -103,7 +103,7 @@ async function startPeers(context: BenchContext): Promise<Map<PeerName, Child<Pe
     const child = startChild(context)
     const dir = join(context.root, `${peer}-data`)
     await child.call('open', { peer, dir, ports, keyCount: KEY_COUNT, valueBytes: VALUE_BYTES })
-    context.progress(`${peer} is filled`)
+    context.note(`${peer} is ${versionOf(peer)}`)
     found.set(peer, child)
   }
   return found

@@ -51,7 +51,7 @@ export async function compare(args: readonly string[]): Promise<void> {
       'Closed loops; 128 B values, 20,000 keys; medians of the runs with their range. A system that lives in',
       'a process shares it with its load; clients are processes of their own; all share this machine. Redis',
       'syncs its log before it answers (one server, no replication), etcd is three servers with the client',
-      'etcd3. Ratios are taken within each run.',
+      'etcd3. Ratios are taken within each run. What a kill -9 costs is told by failover, memory by memory.',
     ],
     measure: (context) => measureAll(plan, context),
   })

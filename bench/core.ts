@@ -6,19 +6,22 @@
  * left is the cores' own work.
  */
 import { parseFlags, wholeNumber } from '../src/cli/command-line.js'
-import { count, print, table } from '../src/cli/terminal.js'
+import { print } from '../src/cli/terminal.js'
 import { RaftCore } from '../src/raft/core.js'
 import type { CoreInit, CoreOptions, Input, NodeId } from '../src/raft/types.js'
-import { describeMachine, thisMachine } from './machine.js'
+import { runBench } from './bench-run.js'
+import { figure, type Row } from './results.js'
 
 const HELP = `npm run bench -- core [flags]
 
   --quick        one short run: whether it works, not what it does
   --runs N       runs (5)
   --proposals N  proposals per run (300000)
-  --batch N      proposals per turn (64)`
+  --batch N      proposals per turn (64)
+  --json FILE    write all figures there as well`
 
 const QUICK = { runs: 1, proposals: 20_000 }
+const WARM_UP = 20_000
 const PROPOSAL_BYTES = 128
 const NODES: readonly NodeId[] = [1, 2, 3]
 const LEADER: NodeId = 1
@@ -145,11 +148,6 @@ class HeapMeter {
   }
 }
 
-function medianOf(runs: readonly Run[], figure: keyof Run): number {
-  const sorted = runs.map((each) => each[figure]).sort((a, b) => a - b)
-  return sorted[sorted.length >> 1]!
-}
-
 /** Runs the benchmark and prints its table. */
 export async function core(args: readonly string[]): Promise<void> {
   const flags = parseFlags(args, {
@@ -157,12 +155,10 @@ export async function core(args: readonly string[]): Promise<void> {
     runs: { type: 'string', default: '5' },
     proposals: { type: 'string', default: '300000' },
     batch: { type: 'string', default: '64' },
+    json: { type: 'string' },
     help: { type: 'boolean', default: false },
   })
-  if (flags.help) {
-    print(HELP)
-    return
-  }
+  if (flags.help) return print(HELP)
   const batch = wholeNumber('batch', flags.batch, 1)
   const { runs, proposals } = flags.quick
     ? QUICK
@@ -170,26 +166,45 @@ export async function core(args: readonly string[]): Promise<void> {
         runs: wholeNumber('runs', flags.runs, 1),
         proposals: wholeNumber('proposals', flags.proposals, 1),
       }
-  print(describeMachine(thisMachine('core', args)))
-  run(Math.min(proposals, 20_000), batch)
-  const results = Array.from({ length: runs }, () => run(proposals, batch))
-  const row = (name: string, figure: keyof Run) => {
-    const all = results.map((each) => each[figure])
-    return [
-      name,
-      count(Math.round(medianOf(results, figure))),
-      count(Math.round(Math.min(...all))),
-      count(Math.round(Math.max(...all))),
-    ]
+  await runBench({
+    name: 'core',
+    args,
+    plan: { runs, proposals, batch },
+    json: flags.json,
+    columns: ['proposals', 'steps', 'allocated'],
+    legend: [
+      'Three cores, one entry of 128 B per proposal; proposals and steps per second of one process, and bytes',
+      'of heap per proposal.',
+    ],
+    measure: async () => {
+      run(Math.min(proposals, WARM_UP), batch)
+      return [
+        rowOf(
+          batch,
+          Array.from({ length: runs }, () => run(proposals, batch)),
+        ),
+      ]
+    },
+  })
+}
+
+function rowOf(batch: number, runs: readonly Run[]): Row {
+  const all = (pick: (run: Run) => number): readonly number[] => runs.map(pick)
+  return {
+    labels: { 'proposals per turn': batch },
+    figures: {
+      proposals: figure(
+        'per s',
+        all(({ proposalsPerSecond }) => proposalsPerSecond),
+      ),
+      steps: figure(
+        'per s',
+        all(({ stepsPerSecond }) => stepsPerSecond),
+      ),
+      allocated: figure(
+        'bytes',
+        all(({ bytesPerProposal }) => bytesPerProposal),
+      ),
+    },
   }
-  print(
-    table(
-      ['three cores, one entry per proposal', 'median', 'least', 'most'],
-      [
-        row('proposals per second', 'proposalsPerSecond'),
-        row('steps per second', 'stepsPerSecond'),
-        row('bytes allocated per proposal', 'bytesPerProposal'),
-      ],
-    ),
-  )
 }

@@ -77,9 +77,15 @@ async function measureAll(events: number, context: BenchContext): Promise<Row[]>
   for (const kind of FAULTS) {
     const all: FaultEvent[] = []
     for (let event = 1; event <= events; event++) {
-      all.push(await oneEvent(cluster, client, kind))
-      context.progress(`${kind.name}: event ${event} of ${events}`)
+      try {
+        all.push(await oneEvent(cluster, client, kind))
+        context.progress(`${kind.name}: event ${event} of ${events}`)
+      } catch (error) {
+        context.note(`${kind.name}: event ${event} is not counted: ${String(error)}`)
+        await restore(cluster)
+      }
     }
+    if (all.length === 0) continue
     for (const operation of PROBED) {
       for (const witness of WITNESSES) rows.push(rowOf(kind, operation, witness, all))
     }
@@ -118,6 +124,15 @@ async function oneEvent(
   const seen = await client.call('stopProbes', undefined)
   await kind.end(cluster, leader)
   return { fault: { begunAt, watchedUntil }, survivors, client: seen }
+}
+
+/** After an event that went wrong: everybody is there again. */
+async function restore(cluster: ProxiedCluster): Promise<void> {
+  cluster.heal()
+  for (const name of cluster.members) {
+    if (!cluster.isAlive(name)) await cluster.restart(name)
+    else if (!cluster.isRunning(name)) cluster.resume(name)
+  }
 }
 
 /** All members are up and have applied the same. */
@@ -179,8 +194,9 @@ function aimRows(rows: readonly Row[]): Row[] {
     ({ labels }) =>
       labels.fault === 'kill -9' && labels.operation === 'put' && labels['seen by'] === 'member',
   )
+  if (kill === undefined) return []
   return AIMS.map(({ name, ms }) => {
-    const value = kill!.figures[name]!
+    const value = kill.figures[name]!
     return {
       labels: {
         aim: `kill -9, gap until the next write, ${name}`,

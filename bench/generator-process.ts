@@ -75,6 +75,8 @@ const operations: GeneratorOperations = {
   listen,
   result,
   startProbes: async ({ addresses }) => {
+    probes?.stop()
+    await client?.close()
     client = await connect(addresses, { valueEncoding: 'binary' })
     probes = new Probes(client)
   },
@@ -86,11 +88,13 @@ const operations: GeneratorOperations = {
   stopReader: async () => {
     const seen = reader!.stop()
     await client?.close()
+    client = undefined
     return seen
   },
   stopProbes: async () => {
     const logs = probes!.stop()
     await client?.close()
+    client = undefined
     return logs
   },
   closed: ({ addresses, workload, inFlight, ms }) =>

@@ -49,6 +49,8 @@ const OPERATIONS = ['get', 'put'] as const
 const KEY_COUNT = 10_000
 const VALUE_BYTES = 128
 const WARM_UP_SHARE = 0.25
+/** Runs that are tried for each that is wanted. */
+const ATTEMPTS = 2
 /** With less of the offered load done, or a median above it, higher rates would say nothing new. */
 const KEEPS_UP_SHARE = 0.9
 const SLOW_P50_MS = 500
@@ -162,24 +164,44 @@ async function curve(
   const rows: Row[] = []
   for (const perSecond of plan.rates) {
     const each: Case = { ...at, perSecond }
-    const results: PacedResult[] = []
-    for (let run = 0; run < plan.runs; run++) results.push(await measureOne(plan, each, run))
-    const inTime = results.filter(({ lateness, latency }) => !isTooLate(lateness, latency.all))
-    const sound = plan.keepsLate ? results : inTime
-    const name = `${at.level.name} at the ${at.target.role}, ${at.rttMs} ms, ${perSecond} per s`
-    if (inTime.length < results.length) {
-      const late = `${results.length - inTime.length} of ${results.length} runs`
-      const what = plan.keepsLate ? 'kept: it is quick' : 'left out'
-      context.note(`${name}: the generator was late in ${late}, ${what}`)
-    }
+    const sound = await soundRuns(plan, each, context)
     if (sound.length === 0) break
     const found = OPERATIONS.map((operation) => rowOf(each, operation, sound))
     rows.push(...found)
     const { done, p50 } = found[0]!.figures
-    context.progress(`${name}: get p50 ${p50!.median.toFixed(2)} ms`)
+    context.progress(`${nameOf(each)}: get p50 ${p50!.median.toFixed(2)} ms`)
     if (done!.median < perSecond * KEEPS_UP_SHARE || p50!.median > SLOW_P50_MS) break
   }
   return rows
+}
+
+/**
+ * As many runs as planned, if twice as many attempts have them: a run whose generator was late is made again, and so is
+ * one that failed (another member leads now, a client lost its connection).
+ */
+async function soundRuns(plan: Plan, each: Case, context: BenchContext): Promise<PacedResult[]> {
+  const sound: PacedResult[] = []
+  let late = 0
+  let attempts = 0
+  for (; sound.length < plan.runs && attempts < ATTEMPTS * plan.runs; attempts++) {
+    try {
+      const result = await measureOne(plan, each, attempts)
+      const isLate = isTooLate(result.lateness, result.latency.all)
+      if (isLate) late++
+      if (!isLate || plan.keepsLate) sound.push(result)
+    } catch (error) {
+      context.note(`${nameOf(each)}: a run failed: ${String(error)}`)
+    }
+  }
+  if (late > 0) {
+    const what = plan.keepsLate ? 'kept: it is quick' : 'left out'
+    context.note(`${nameOf(each)}: the generator was late in ${late} of ${attempts} runs, ${what}`)
+  }
+  return sound
+}
+
+function nameOf({ level, target, rttMs, perSecond }: Case): string {
+  return `${level.name}, ${target.role}, ${rttMs} ms, ${perSecond} per s`
 }
 
 function measureOne(plan: Plan, each: Case, run: number): Promise<PacedResult> {

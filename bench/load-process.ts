@@ -63,6 +63,7 @@ const operations: LoadOperations = {
   },
   memory: async () => process.memoryUsage.rss(),
   startProbes: async (store) => {
+    probes?.stop()
     probes = new Probes(store)
   },
   probesAnsweredSince: async (_, time) => probes!.allAnsweredSince(time),

@@ -7,7 +7,7 @@
  */
 import { createHistogram } from 'node:perf_hooks'
 
-/** What a measurement came to. */
+/** What a measurement came to; NaN where nothing was done within its time. */
 export interface Measurement {
   readonly perSecond: number
   readonly p50Us: number
@@ -88,6 +88,9 @@ class Window {
   }
 
   measurement(weight: number): Measurement {
+    if (this.#latencies.count === 0) {
+      return { perSecond: Number.NaN, p50Us: Number.NaN, p99Us: Number.NaN }
+    }
     return {
       perSecond: (this.#latencies.count * weight * 1000) / this.#ms,
       p50Us: this.#latencies.percentile(50) / 1000,

@@ -3,10 +3,11 @@
  * for on the PATH, packages in the folder that QUORATE_BENCH_PEERS names, here, and among npm's global ones.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { unreachable } from '../src/base/assert.js'
 
 /** The other systems. */
 export const PEERS = ['classic-level', 'lmdb', 'redis', 'etcd'] as const
@@ -38,6 +39,39 @@ export function whatIsMissing(peer: PeerName): string | undefined {
   return missing === undefined ? undefined : `${missing} was not found; ${HOW[peer]}`
 }
 
+/** What it is that is compared with; asks the programs themselves. */
+export function versionOf(peer: PeerName): string {
+  switch (peer) {
+    case 'classic-level':
+      return packageVersion('classic-level')
+    case 'lmdb':
+      return packageVersion('lmdb')
+    case 'redis':
+      return firstVersion(['redis-server', '--version'])
+    case 'etcd':
+      return `${firstVersion(['etcd', '--version'])}, etcd3 ${packageVersion('etcd3')}`
+    default:
+      return unreachable(peer)
+  }
+}
+
+function firstVersion([program, ...args]: readonly [string, ...string[]]): string {
+  const { stdout } = spawnSync(program, args, { encoding: 'utf8' })
+  return /\d+\.\d+\.\d+/.exec(stdout ?? '')?.[0] ?? 'of an unknown version'
+}
+
+function packageVersion(name: string): string {
+  // Its entry point lies somewhere below the folder that has its name.
+  const path = findPackage(name) ?? ''
+  const end = path.lastIndexOf(join('node_modules', name)) + join('node_modules', name).length
+  try {
+    const manifest = readFileSync(join(path.slice(0, end), 'package.json'), 'utf8')
+    return (JSON.parse(manifest) as { version: string }).version
+  } catch {
+    return 'of an unknown version'
+  }
+}
+
 /** Loads a package that is installed somewhere; what it exports, to be checked by use. */
 export async function loadPackage(name: string): Promise<unknown> {
   const path = findPackage(name)
@@ -62,6 +96,7 @@ function folders(): string[] {
   return [
     ...(named === undefined || named === '' ? [] : [named]),
     process.cwd(),
+    import.meta.dirname,
     ...(global === undefined || global === '' ? [] : [join(global, '..')]),
   ]
 }

@@ -88,9 +88,10 @@ export async function scale(args: readonly string[]): Promise<void> {
     json: flags.json,
     columns: ['put', 'put p99', 'get strong', 'get eventual', '× put', '× get', 'memory'],
     legend: [
-      `Per second at the leader with ${IN_FLIGHT} in flight, medians of ${plan.runs} runs of ${plan.ms} ms. At the base: 3 members on this machine,`,
-      `${plan.keyCount} keys of 128 B, no watchers; keys grow at a lone member. × compares with classic-level alone`,
-      'with as many keys of that size: put with synced put, eventual get with get. Memory: of the leader.',
+      `Medians of ${plan.runs} runs of ${plan.ms} ms: operations per second at the leader, ${IN_FLIGHT} in flight.`,
+      `At the base 3 members on this machine, ${plan.keyCount} keys of 128 B, no watchers; keys grow at a`,
+      'lone member. × compares with classic-level alone with as many keys of that size: put with synced',
+      'put, eventual get with get. Memory: of the leader.',
     ],
     measure: (context) => measureAll(context, plan),
   })

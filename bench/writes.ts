@@ -74,9 +74,10 @@ export async function writes(args: readonly string[]): Promise<void> {
     json: flags.json,
     columns: ['per s', 'p50', 'p99', '× classic-level'],
     legend: [
-      `Puts of ${plan.valueBytes} B per second, medians of ${plan.runs} runs of ${plan.ms} ms; latencies are of calls. In flight: calls at`,
-      'a time, each after another (a closed loop). All acknowledgements but leader mean: fsynced on a',
-      'majority. × compares with classic-level alone, synced, with as many puts per call and in flight.',
+      `Medians of ${plan.runs} runs of ${plan.ms} ms: puts of ${plan.valueBytes} B per second; latencies are of calls.`,
+      'In flight: calls at a time, each after another (a closed loop). All acknowledgements but leader mean:',
+      'fsynced on a majority. × compares with classic-level alone, synced, with as many puts per call and in',
+      'flight.',
     ],
     measure: (context) => measureAll(context, plan),
   })

@@ -114,10 +114,10 @@ export async function ycsb(args: readonly string[]): Promise<void> {
     json: flags.json,
     columns: ['per s', 'p50', 'p99', '× classic-level'],
     legend: [
-      `Operations per second of all members together, medians of ${plan.runs} runs of ${plan.ms} ms; ${plan.inFlight} in flight, shared`,
-      'out among the members, each after another (closed loops). p50 and p99: of the member where they are',
-      'highest. A read-modify-write of F is one operation. × compares with classic-level alone, synced,',
-      'under the same workload with as many in flight.',
+      `Medians of ${plan.runs} runs of ${plan.ms} ms: operations per second of all members together, with`,
+      `${plan.inFlight} in flight, shared out among the members, each after another (closed loops).`,
+      'p50 and p99: of the member where they are highest. A read-modify-write of F is one operation.',
+      '× compares with classic-level alone, synced, under the same workload with as many in flight.',
     ],
     measure: (context) => measureAll(context, plan),
   })

@@ -57,9 +57,10 @@ export function drawBars(chart: BarChart): string {
         const top = yOf(y, bar.value)
         const left = from + groupWidth * 0.08 + j * width
         const height = HEIGHT - BOTTOM - top
+        const saying = `${name}, ${bar.name}: ${shortNumber(bar.value)}`
         return (
           `<rect class="bar s${bar.colour % COLOURS}" x="${n(left)}" y="${n(top)}" width="${n(width * 0.92)}" ` +
-          `height="${n(Math.max(0, height))}"><title>${asText(`${name}, ${bar.name}: ${shortNumber(bar.value)}`)}</title></rect>`
+          `height="${n(Math.max(0, height))}"><title>${asText(saying)}</title></rect>`
         )
       }),
     ]

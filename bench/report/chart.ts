@@ -106,8 +106,11 @@ function drawXAxis(x: Scale, { label }: Axis): string {
     const grid = `<path class="rule" d="M${n(at)} ${TOP}V${HEIGHT - BOTTOM}"/>`
     if (at - half < free) return grid
     free = at + half + LETTER
-    const anchor = at + half > WIDTH ? 'end' : 'middle'
-    return `${grid}<text class="tick" x="${n(anchor === 'end' ? WIDTH - 2 : at)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="${anchor}">${asText(text)}</text>`
+    const [middle, anchor] = at + half > WIDTH ? [WIDTH - 2, 'end'] : [at, 'middle']
+    return (
+      `${grid}<text class="tick" x="${n(middle)}" y="${HEIGHT - BOTTOM + 18}" ` +
+      `text-anchor="${anchor}">${asText(text)}</text>`
+    )
   })
   const middle = LEFT + PLOT_WIDTH / 2
   return (

@@ -134,6 +134,15 @@ export function drawFailover(rows: readonly Row[]): string {
   return drawAll(charts)
 }
 
+/** What the member held over time, with a line for each condition. */
+export function drawMemory(rows: readonly Row[]): string {
+  const conditions = namesOf(rows, ['condition'])
+  const lines = rows.map((row) => curveOf(row, 'condition', conditions, 'memory'))
+  const x: Axis = { label: 's of load', spread: 'linear' }
+  const y: Axis = { label: 'bytes', spread: 'linear' }
+  return drawAll([{ title: 'Memory of the leader', x, y, lines, bands: [] }])
+}
+
 /** Charts with one legend; those without a point are left out. */
 function drawAll(charts: readonly LineChart[]): string {
   const drawn = charts.filter(({ lines }) => lines.some(hasPoints))

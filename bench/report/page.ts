@@ -60,12 +60,18 @@ function environment(all: readonly Results[]): string {
   const machines = new Set(all.map(({ machine }) => describe(machine)))
   const list = [...machines].map((machine) => `<p class="machine">${asText(machine)}</p>`).join('')
   if (machines.size < 2) return list
-  return `${list}<p class="warning">These results are from ${machines.size} different machines or versions: do not compare one section with another.</p>`
+  return (
+    `${list}<p class="warning">These results are from ${machines.size} different machines or versions: do not ` +
+    'compare one section with another.</p>'
+  )
 }
 
 function describe({ cpu, cores, memoryGiB, system, ...versions }: Machine): string {
   const { node, quorate, classicLevel } = versions
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB; ${system}; node ${node}, quorate ${quorate}, classic-level ${classicLevel}`
+  return (
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB; ${system}; ` +
+    `node ${node}, quorate ${quorate}, classic-level ${classicLevel}`
+  )
 }
 
 function section(results: Results, place: number): string {

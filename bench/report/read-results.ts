@@ -15,12 +15,10 @@ const UNITS: readonly Unit[] = ['per s', 'ms', 'bytes', 'count', 'x', 'share', '
 
 /** @throws {UsageError} with the name of the file and what it lacks */
 export async function readResults(path: string): Promise<Results> {
-  const text = await readFile(path, 'utf8')
   try {
-    return resultsOf(fieldsOf(JSON.parse(text), 'the file'))
+    return resultsOf(fieldsOf(JSON.parse(await readFile(path, 'utf8')), 'the file'))
   } catch (error) {
-    if (!(error instanceof UsageError || error instanceof SyntaxError)) throw error
-    throw new UsageError(`${path}: ${error.message}`, { cause: error })
+    throw new UsageError(`${path}: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -28,7 +28,7 @@ svg .label{fill:var(--fg)}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}
 .dashed{stroke-dasharray:5 4;stroke-width:1.5}
 .band{fill:var(--band)}
-${Array.from({ length: 8 }, (_, i) => `.line.s${i}{stroke:var(--s${i})}.mark.s${i},.bar.s${i}{fill:var(--s${i})}`).join('')}
+${Array.from({ length: 8 }, (_, i) => colourOf(i)).join('\n')}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;padding:0;margin:.75rem 0 0;font-size:.9rem}
 .legend li{display:flex;align-items:center;gap:.4rem}
 .key{width:24px;height:12px}
@@ -45,3 +45,7 @@ code{font:.85em ui-monospace,monospace}
 @media(max-width:30rem){dl{grid-template-columns:1fr}dt{font-weight:600}}
 @media print{details:not([open])>*{display:block}}
 `
+
+function colourOf(i: number): string {
+  return `.line.s${i}{stroke:var(--s${i})}.mark.s${i},.bar.s${i}{fill:var(--s${i})}`
+}

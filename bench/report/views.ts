@@ -2,7 +2,7 @@
 import type { Results, Row } from '../results.js'
 import { drawCompare, drawScale, drawWrites, drawYcsb } from './bar-views.js'
 import { drawCosts } from './cost-view.js'
-import { drawFailover, drawLevels, drawStaleness } from './curve-views.js'
+import { drawFailover, drawLevels, drawMemory, drawStaleness } from './curve-views.js'
 
 /** What the page says and shows of a benchmark besides its table. */
 export interface View {
@@ -23,9 +23,9 @@ export const VIEWS: Readonly<Record<string, View>> = {
   levels: {
     title: 'What each consistency level costs',
     hint:
-      'Throughput against latency: lines are medians, dashed lines the 99th percentile, and each point is a rate at ' +
-      'which operations arrived by themselves. A line ends where the system no longer kept up. By percentile: how long ' +
-      'the slowest operations took, at the highest rate that all levels kept up with.',
+      'Throughput against latency: lines are medians, dashed lines the 99th percentile, and each point is a ' +
+      'rate at which operations arrived by themselves. A line ends where the system no longer kept up. By ' +
+      'percentile: how long the slowest operations took, at the highest rate that all levels kept up with.',
     draw: drawLevels,
   },
   staleness: {
@@ -38,8 +38,9 @@ export const VIEWS: Readonly<Record<string, View>> = {
   failover: {
     title: 'What a failure of the leader costs',
     hint:
-      'Over time: answers to operations that begin every ten milliseconds, as a mean of all events; shaded from the fault ' +
-      'until everything was answered again. Gaps: the share of the events with a gap of at most so long.',
+      'Over time: answers to operations that begin every ten milliseconds, as a mean of all events; shaded ' +
+      'from the fault until everything was answered again. Gaps: the share of the events with a gap of at ' +
+      'most so long.',
     draw: drawFailover,
   },
   ycsb: {
@@ -56,6 +57,11 @@ export const VIEWS: Readonly<Record<string, View>> = {
     title: 'How cost grows',
     hint: 'One thing grows at a time; everything else stays.',
     draw: drawScale,
+  },
+  memory: {
+    title: 'Memory at full load',
+    hint: 'A line that goes on rising would be a leak, or a queue without a bound.',
+    draw: drawMemory,
   },
   cost: {
     title: 'What an operation sends and syncs',

@@ -47,6 +47,11 @@ export class ShadowLog {
     return this.#links.length - 1
   }
 
+  /** Of the last entry. */
+  get lastTerm(): Term {
+    return this.#links.at(-1)!.term
+  }
+
   at(index: LogIndex): Link | undefined {
     return this.#links[index]
   }

@@ -162,8 +162,11 @@ export class MemberWatch {
           `node ${message.from} gave ${this.#node} a vote in term ${message.term} that it may forget`,
       )
     } else if (message.type === 'appendResponse' && !message.reject) {
+      // What a later leader's entries have replaced before it was written, no leader of then can count on any more:
+      // the later one was elected by a majority that did not have it.
+      const isReplaced = sender.durable.lastTerm > message.term
       this.#findings.expect(
-        sender.reached >= message.index,
+        sender.reached >= message.index || isReplaced,
         'R10 promises are durable',
         () => `node ${message.from} acknowledged index ${message.index} that it may forget`,
       )

@@ -158,6 +158,7 @@ test('bench -- report writes the page, and refuses what is none', async () => {
   await run(process.execPath, [program, 'report', path, '--out', page])
   assert.match(await readFile(page, 'utf8'), /^<!doctype html>[\s\S]*<\/html>\n$/)
   await assert.rejects(run(process.execPath, [program, 'report', page]), { code: 2 })
+  await assert.rejects(run(process.execPath, [program, 'report', `${page}.none`]), { code: 2 })
   await assert.rejects(run(process.execPath, [program, 'report']), { code: 2 })
 })
 

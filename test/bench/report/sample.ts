@@ -171,8 +171,18 @@ function failover(): Row[] {
   )
 }
 
+function memory(): Row[] {
+  return ['all members up', 'a follower is gone'].map((condition, i) => ({
+    labels: { condition, flat: 'yes' },
+    figures: { most: figure('bytes', [1.2e8]) },
+    curves: {
+      memory: Array.from({ length: 60 }, (_, at): Point => [at, (1 + i / 5 - 0.5 ** at) * 1e8]),
+    },
+  }))
+}
+
 /** One file of each benchmark that the page has pictures for. */
 export function samples(): readonly Results[] {
-  const rows = { cost, failover, staleness, levels, writes, compare, ycsb, scale }
+  const rows = { cost, memory, failover, staleness, levels, writes, compare, ycsb, scale }
   return Object.entries(rows).map(([benchmark, make]) => resultsOf(benchmark, make()))
 }

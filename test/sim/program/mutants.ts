@@ -133,6 +133,43 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'member: a lease counts on a clock that stood still',
+    edits: [
+      {
+        file: 'member/loyalty.js',
+        find: 'if (Math.max(late, lateOnWall) < this.#tickMs)',
+        replace: 'if (true)',
+      },
+      {
+        file: 'raft/core.js',
+        find: '#clockGap() {\n        const state = this.#state;\n        state.lease.void();',
+        replace: '#clockGap() {\n        const state = this.#state;',
+      },
+    ],
+  },
+  mutant(
+    'member: a bound on staleness is not looked at',
+    'member/reads.js',
+    'return ageMs !== undefined && ageMs <= maxStalenessMs;',
+    'return true;',
+  ),
+  mutant(
+    'member: expiry goes by the wall clock',
+    'member/expiry.js',
+    `const now = this.#time.now();
+        this.#elapsed += Math.min(now - this.#lastAt, STEP_MS);`,
+    `const now = this.#time.wall();
+        this.#elapsed += now - this.#lastAt;`,
+  ),
+  mutant(
+    'member: a new leader takes for overdue what it did not see begin',
+    'member/expiry.js',
+    `for (const note of notes)
+                    this.#take(note);`,
+    `for (const note of notes)
+                    this.#take({ ...note, ttlMs: 0 });`,
+  ),
   mutant(
     'watch: one event is lost where a watch goes on elsewhere',
     'member/watches.js',
@@ -191,6 +228,27 @@ export const MUTANTS: readonly Mutant[] = [
             this.#send(sent);`,
   ),
   {
+    name: 'store: a write that only its leader has raises its session',
+    edits: [
+      {
+        file: 'store/pending-writes.js',
+        find: 'appended(_position) { }',
+        replace: 'appended(position) { this.#session?.raise(position); }',
+      },
+      {
+        file: 'store/pending-writes.js',
+        find: 'this.#isAppended = true;',
+        replace: 'this.#isAppended = true;\n        super.appended({ index, term });',
+      },
+    ],
+  },
+  mutant(
+    "store: 'applied' and 'all' are acknowledged like 'quorum'",
+    'store/writer.js',
+    'if (where === undefined)',
+    'if (true)',
+  ),
+  {
     name: 'machine: the applied index is written in a batch of its own',
     edits: [
       {
@@ -226,6 +284,26 @@ export const MUTANTS: readonly Mutant[] = [
     'machine/sessions.js',
     'return answerAgain(known, request.seq, index, term);',
     'return this.#apply(known, request, index, term);',
+  ),
+  mutant(
+    'machine: a repeated transaction is decided anew',
+    'machine/sessions.js',
+    'return answerAgain(known, request.seq, index, term);',
+    `return known.results[request.seq - known.floor]?.results.length > 0
+                ? this.#apply(known, request, index, term)
+                : answerAgain(known, request.seq, index, term);`,
+  ),
+  mutant(
+    'machine: what was written again goes with what has expired',
+    'machine/interpreter.js',
+    "stored?.expiry?.type === 'ttl' && stored.revision === revision",
+    'stored !== undefined',
+  ),
+  mutant(
+    'machine: a lease that was kept alive goes',
+    'machine/interpreter.js',
+    'lease.isEnding || lease.generation === generation',
+    'true',
   ),
   mutant(
     'machine: requests of a client are applied as they come',

@@ -34,12 +34,13 @@ export interface LevelFault {
 /** Beside a cut and a process that is struck. */
 const OTHERS_MAX = 2
 /** Weak reads are stale where the log does not arrive: every round has one of these. */
-const CUTS: readonly LevelFaultKind[] = ['isolate', 'isolate', 'deafen', 'silence']
+const CUTS: readonly LevelFaultKind[] = ['isolate', 'isolate', 'isolate', 'deafen', 'silence']
 /** And one of these. */
 const STRIKES: readonly LevelFaultKind[] = ['kill', 'kill', 'stop']
 const ALL: readonly LevelFaultKind[] = [...STRIKES, 'break', 'slow', ...CUTS]
 const FOR_MS_MIN = 100
-const FOR_MS_MAX = 1_500
+/** Long enough for the others to elect a leader and go on, while the old one may still believe that it is one. */
+const FOR_MS_MAX = 2_500
 
 /** The faults of one round, in order of time. */
 export function planLevels(
