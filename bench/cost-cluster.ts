@@ -31,6 +31,9 @@ const OPTIONS: Partial<OpenOptions> = {
   storage: { compareMs: 3_600_000, checkpointMs: 3_600_000 },
 }
 
+/** How members serve strong reads. */
+export type StrongReads = NonNullable<OpenOptions['strongReads']>
+
 /** What one measurement came to. */
 export interface Cost {
   /** Frames between processes. */
@@ -50,16 +53,18 @@ export class CostCluster {
   readonly #counts = new Counts()
   readonly #members = new Map<string, Store>()
   readonly #addresses: Readonly<Record<string, string>>
+  readonly #strongReads: StrongReads
   #client: Store | undefined
 
-  private constructor(names: readonly string[]) {
+  private constructor(names: readonly string[], strongReads: StrongReads) {
+    this.#strongReads = strongReads
     this.#addresses = Object.fromEntries(names.map((name, i) => [name, `127.0.0.1:${7101 + i}`]))
   }
 
   /** Starts members `a`, `b`, …; somebody leads when it resolves. */
-  static async start(members: number): Promise<CostCluster> {
+  static async start(members: number, strongReads: StrongReads): Promise<CostCluster> {
     const names = Array.from({ length: members }, (_, i) => String.fromCharCode(97 + i))
-    const cluster = new CostCluster(names)
+    const cluster = new CostCluster(names, strongReads)
     for (const name of names) await cluster.#open(name, names.length)
     await cluster.#world.runUntil(() => cluster.#leaderName !== undefined, PATIENCE_MS)
     // The leader's first entry, and what members tell each other when they meet.
@@ -131,7 +136,8 @@ export class CostCluster {
 
   async #open(name: string, members: number): Promise<void> {
     const shared = members === 1 ? {} : { members: this.#addresses }
-    const options: OpenOptions = { ...OPTIONS, dir: 'data', id: name, ...shared }
+    const strongReads = this.#strongReads
+    const options: OpenOptions = { ...OPTIONS, strongReads, dir: 'data', id: name, ...shared }
     this.#members.set(name, await this.#run(openStore(this.#boot(name), options)))
   }
 

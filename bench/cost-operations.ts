@@ -126,9 +126,29 @@ async function drain(on: Handle, consistency: 'strong' | 'eventual'): Promise<vo
   if (found !== MANY) throw new Error(`the scan gave ${found} keys`)
 }
 
-/** Counts every operation on a cluster of so many members; the same rows on every machine. */
+/** What leases change. */
+const LEASED: readonly Case[] = [
+  {
+    operation: 'get, strong, by lease',
+    calls: 1,
+    callers: EVERYONE,
+    run: (on) => on.get(KEYS[0]!),
+  },
+]
+
+/** Counts every operation on clusters of so many members; the same rows on every machine. */
 export async function countCosts(members: number): Promise<CostRow[]> {
-  const cluster = await CostCluster.start(members)
+  const rows = await countOn(await CostCluster.start(members, 'quorum'), members, CASES)
+  // One member alone asks nobody in any case.
+  if (members === 1) return rows
+  return [...rows, ...(await countOn(await CostCluster.start(members, 'lease'), members, LEASED))]
+}
+
+async function countOn(
+  cluster: CostCluster,
+  members: number,
+  cases: readonly Case[],
+): Promise<CostRow[]> {
   const storeOf: Readonly<Record<Caller, () => Promise<Store>>> = {
     leader: async () => cluster.leader,
     follower: async () => cluster.follower,
@@ -139,7 +159,7 @@ export async function countCosts(members: number): Promise<CostRow[]> {
     async () => {},
   )
   const rows: CostRow[] = []
-  for (const { operation, calls, callers, prepare, run } of CASES) {
+  for (const { operation, calls, callers, prepare, run } of cases) {
     for (const caller of callers) {
       // One member alone has no address: nobody follows it, and nobody connects to it.
       if (members === 1 && caller !== 'leader') continue

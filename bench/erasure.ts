@@ -10,7 +10,6 @@
  * The second table is what decides when an operation leaves the event loop: what an encoding takes at the call,
  * what handing it over to another thread takes of the event loop's time, and when it is done there.
  */
-import { writeFile } from 'node:fs/promises'
 import { parseFlags, wholeNumber } from '../src/cli/command-line.js'
 import { print, table } from '../src/cli/terminal.js'
 import type { Backend } from '../src/erasure/backend.js'
@@ -20,6 +19,7 @@ import type { Operation } from '../src/erasure/operation.js'
 import { Peer } from './erasure-peer.js'
 import { describeMachine, thisMachine } from './machine.js'
 import { median } from './measure.js'
+import { figure, type Row, resultsNow, writeResults } from './results.js'
 
 const HELP = `npm run bench -- erasure [flags]
 
@@ -221,6 +221,29 @@ async function measureAll(systems: Systems, runs: number, ms: number): Promise<F
   return { results, handOver }
 }
 
+function rowsOf({ results, handOver }: Found): readonly Row[] {
+  const codes = results.map(({ code, what, valueBytes, bytesPerSecond: speeds }): Row => {
+    const there = Object.entries(speeds).map(([system, runs]) => [
+      system,
+      figure('bytes per s', runs),
+    ])
+    return { labels: { code, what, 'value bytes': valueBytes }, figures: Object.fromEntries(there) }
+  })
+  const ms = (us: number) => figure('ms', [us / 1000])
+  const handed = handOver.map(({ valueBytes, ...times }): Row => {
+    const { atTheCallUs, handingOverUs, onAThreadUs } = times
+    return {
+      labels: { code: '2+1', 'value bytes': valueBytes },
+      figures: {
+        'at the call': ms(atTheCallUs),
+        'handing over': ms(handingOverUs),
+        'on a thread': ms(onAThreadUs),
+      },
+    }
+  })
+  return [...codes, ...handed]
+}
+
 /** Runs the benchmark and prints its tables. */
 export async function erasure(args: readonly string[]): Promise<void> {
   const flags = parseFlags(args, {
@@ -243,8 +266,9 @@ export async function erasure(args: readonly string[]): Promise<void> {
   try {
     const found = await measureAll(systems, runs, ms)
     if (flags.json === undefined) return
-    const instructions = systems.native?.instructions
-    await writeFile(flags.json, `${JSON.stringify({ machine, instructions, ...found }, null, 2)}\n`)
+    const instructions = systems.native?.instructions ?? 'none'
+    const plan = { runs, ms, instructions }
+    await writeResults(flags.json, resultsNow('erasure', machine, plan, rowsOf(found)))
   } finally {
     systems.peer?.stop()
   }

@@ -10,6 +10,7 @@ import { pause, until } from '../src/cli/processes/process-cluster.js'
 import { print } from '../src/cli/terminal.js'
 import { type BenchContext, runBench } from './bench-run.js'
 import { FAULTS, type FaultKind } from './faults.js'
+import { wordsFlag } from './flags.js'
 import { Generator } from './generator.js'
 import { type Fault, gapOf, quantileOf, timelineOf } from './outage.js'
 import { sharedNow } from './pace.js'
@@ -21,6 +22,7 @@ const HELP = `npm run bench -- failover [flags]
 
   --quick      two events of each kind: whether it works, not what it does
   --events N   events of each kind (30)
+  --reads HOW  how strong reads are served: quorum, or lease (quorum)
   --json FILE  write all figures, gaps and timelines there as well`
 
 const QUICK_EVENTS = 2
@@ -46,15 +48,17 @@ export async function failover(args: readonly string[]): Promise<void> {
   const flags = parseFlags(args, {
     quick: { type: 'boolean', default: false },
     events: { type: 'string', default: '30' },
+    reads: { type: 'string', default: 'quorum' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return print(HELP)
   const events = flags.quick ? QUICK_EVENTS : wholeNumber('events', flags.events, 1)
+  const [reads] = wordsFlag('reads', flags.reads, ['quorum', 'lease'])
   await runBench({
     name: 'failover',
     args,
-    plan: { events, members: 3 },
+    plan: { events, members: 3, reads: reads! },
     json: flags.json,
     columns: ['p50', 'p99', 'longest', 'failed'],
     second: { columns: ['value', 'aim'], has: ({ labels }) => 'must be' in labels },
@@ -65,12 +69,16 @@ export async function failover(args: readonly string[]): Promise<void> {
       'Timing as by default: a process that ends is noticed by its connections at once, a silent one is waited',
       'for.',
     ],
-    measure: (context) => measureAll(events, context),
+    measure: (context) => measureAll(events, reads!, context),
   })
 }
 
-async function measureAll(events: number, context: BenchContext): Promise<Row[]> {
-  const cluster = await startProxied(context)
+async function measureAll(
+  events: number,
+  strongReads: 'quorum' | 'lease',
+  context: BenchContext,
+): Promise<Row[]> {
+  const cluster = await startProxied(context, { strongReads })
   const client = new Generator()
   context.onEnd(() => client.end())
   const rows: Row[] = []

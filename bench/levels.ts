@@ -11,6 +11,7 @@ import { parseFlags, UsageError, wholeNumber } from '../src/cli/command-line.js'
 import { print } from '../src/cli/terminal.js'
 import type { ReadLevel } from '../src/index.js'
 import { type BenchContext, runBench } from './bench-run.js'
+import { wordsFlag } from './flags.js'
 import { Generator } from './generator.js'
 import { aloneTarget, type Target, targetsOf } from './member-targets.js'
 import type { PacedResult } from './open-loop.js'
@@ -27,6 +28,7 @@ const HELP = `npm run bench -- levels [flags]
   --rates LIST  operations per second, rising (200,1000,3000,6000,12000)
   --runs N      runs (3)
   --ms N        milliseconds per measurement (2000)
+  --reads HOW   how strong reads are served: quorum, or lease (quorum)
   --json FILE   write all figures and curves there as well`
 
 interface Level {
@@ -60,6 +62,8 @@ interface Plan {
   readonly rates: readonly number[]
   readonly runs: number
   readonly ms: number
+  /** How strong reads are served. */
+  readonly reads: 'quorum' | 'lease'
   /** A quick run tells whether it works, also where its figures are worth nothing. */
   readonly keepsLate: boolean
 }
@@ -72,7 +76,13 @@ interface Case {
   readonly perSecond: number
 }
 
-const QUICK: Plan = { rtts: [0, 10], rates: [200, 1000], runs: 1, ms: 600, keepsLate: true }
+const QUICK: Omit<Plan, 'reads'> = {
+  rtts: [0, 10],
+  rates: [200, 1000],
+  runs: 1,
+  ms: 600,
+  keepsLate: true,
+}
 
 /** Runs the benchmark and prints its table. */
 export async function levels(args: readonly string[]): Promise<void> {
@@ -82,13 +92,16 @@ export async function levels(args: readonly string[]): Promise<void> {
     rates: { type: 'string', default: '200,1000,3000,6000,12000' },
     runs: { type: 'string', default: '3' },
     ms: { type: 'string', default: '2000' },
+    reads: { type: 'string', default: 'quorum' },
     json: { type: 'string' },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return print(HELP)
+  const [reads] = wordsFlag('reads', flags.reads, ['quorum', 'lease'])
   const plan: Plan = flags.quick
-    ? QUICK
+    ? { ...QUICK, reads: reads! }
     : {
+        reads: reads!,
         rtts: numbers('rtt', flags.rtt),
         rates: numbers('rates', flags.rates),
         runs: wholeNumber('runs', flags.runs, 1),
@@ -103,6 +116,7 @@ export async function levels(args: readonly string[]): Promise<void> {
       rates: plan.rates,
       runs: plan.runs,
       ms: plan.ms,
+      reads: plan.reads,
       keys: KEY_COUNT,
       valueBytes: VALUE_BYTES,
       members: 3,
@@ -130,7 +144,7 @@ function numbers(flag: string, text: string): number[] {
 }
 
 async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
-  const cluster = await startProxied(context)
+  const cluster = await startProxied(context, { strongReads: plan.reads })
   const [generator, client] = [new Generator(), new Generator()]
   context.onEnd(() => {
     generator.end()
@@ -147,7 +161,9 @@ async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
       `an added round trip of ${rttMs} ms is ${really.p50.toFixed(2)} ms in the median here`,
     )
     for (const target of await targetsOf(cluster, generator, client)) {
-      for (const level of LEVELS) {
+      for (const each of LEVELS) {
+        const isLeased = each.level === 'strong' && plan.reads === 'lease'
+        const level = isLeased ? { ...each, name: 'strong, lease' } : each
         rows.push(...(await curve(plan, { level, target, rttMs }, context)))
       }
     }

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../src/cli/processes/process-cluster.js'
 import { SpawnedCluster } from '../src/cli/processes/spawned-cluster.js'
+import type { OpenOptions } from '../src/index.js'
 import type { BenchContext } from './bench-run.js'
 import type { LoadOperations } from './load-operations.js'
 
@@ -12,12 +13,15 @@ export type ProxiedCluster = SpawnedCluster<LoadOperations>
 const LEADER_WITHIN_MS = 30_000
 
 /** Starts it; it ends with the benchmark. */
-export async function startProxied(context: BenchContext): Promise<ProxiedCluster> {
+export async function startProxied(
+  context: BenchContext,
+  store: Pick<OpenOptions, 'strongReads'>,
+): Promise<ProxiedCluster> {
   const dir = join(context.root, 'members')
   await mkdir(dir)
   const cluster: ProxiedCluster = await SpawnedCluster.start<LoadOperations>({
     dir,
-    store: { valueEncoding: 'binary' },
+    store: { valueEncoding: 'binary', ...store },
     script: join(import.meta.dirname, 'load-process.js'),
   })
   context.onEnd(() => cluster.close())

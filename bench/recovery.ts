@@ -5,7 +5,7 @@
  * folder, in the same run and just before.
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -17,6 +17,7 @@ import { type OpenOptions, Store } from '../src/index.js'
 import { describeMachine, thisMachine } from './machine.js'
 import { median } from './measure.js'
 import type { Beside, RecoveryOperations } from './recovery-operations.js'
+import { figure, type Row, resultsNow, writeResults } from './results.js'
 
 const HELP = `npm run bench -- recovery [flags]
 
@@ -102,8 +103,8 @@ export async function recovery(args: readonly string[]): Promise<void> {
       print(`\n${describeMaintenance(maintenance)}`)
     }
     if (flags.json === undefined) return
-    const result = { schema: 1, machine, plan, openings, maintenance }
-    await writeFile(flags.json, `${JSON.stringify(result, null, 2)}\n`)
+    const rows = [...openings.map(openingRow), ...maintenanceRows(maintenance)]
+    await writeResults(flags.json, resultsNow('recovery', machine, { ...plan }, rows))
   } finally {
     // After a failure they would go on writing into what is removed.
     await Promise.all([...children].map((child) => child.kill()))
@@ -225,6 +226,47 @@ async function sizeOf(dir: string): Promise<number> {
     total += Math.min(size, blocks * 512)
   }
   return total
+}
+
+function openingRow({ keys, folderBytes, afterCloseMs, afterKillMs, copyMs }: Opening): Row {
+  return {
+    labels: { keys },
+    figures: {
+      folder: figure('bytes', [folderBytes]),
+      'open after close': figure('ms', [afterCloseMs]),
+      'open after kill -9': figure('ms', [afterKillMs]),
+      'cp -r': figure('ms', [copyMs]),
+    },
+  }
+}
+
+function maintenanceRows(maintenance: Maintenance | undefined): readonly Row[] {
+  if (maintenance === undefined) return []
+  const { stalls, copying, receiverBytes } = maintenance
+  return [
+    ...stalls.map(({ what, beside }) => ({
+      labels: { 'beside 64 puts in flight': what },
+      figures: {
+        took: figure('ms', [beside.ms]),
+        'longest stall': figure('ms', [beside.longestStallMs]),
+        puts: figure('per s', [(beside.puts * 1000) / beside.ms]),
+        memory: figure('bytes', [Math.max(0, beside.memoryBytes)]),
+      },
+    })),
+    ...copying.map(({ what, bytes: size, ms, copyMs }) => ({
+      labels: { copying: what },
+      figures: {
+        data: figure('bytes', [size]),
+        took: figure('ms', [ms]),
+        'cp -r and sync': figure('ms', [copyMs]),
+        '× cp -r': figure('x', [copyMs / ms]),
+      },
+    })),
+    {
+      labels: { receiver: 'of the snapshot' },
+      figures: { memory: figure('bytes', [Math.max(0, receiverBytes)]) },
+    },
+  ]
 }
 
 function describeOpenings(openings: readonly Opening[]): string {

@@ -113,6 +113,17 @@ function showLabel(label: string | number | undefined): string {
   return typeof label === 'number' ? count(label) : (label ?? '—')
 }
 
+/** Results that were found just now. */
+export function resultsNow(
+  benchmark: string,
+  machine: Machine,
+  plan: Results['plan'],
+  rows: readonly Row[],
+): Results {
+  const finishedAt = new Date().toISOString()
+  return { schema: SCHEMA, benchmark, machine, finishedAt, plan, rows, notes: [] }
+}
+
 /** Writes what `--json` asks for. NaN, which JSON does not have, becomes null. */
 export async function writeResults(path: string, results: Results): Promise<void> {
   await writeFile(path, `${JSON.stringify(results, undefined, 1)}\n`)

@@ -96,7 +96,7 @@ export async function staleness(args: readonly string[]): Promise<void> {
 }
 
 async function measureAll(plan: Plan, context: BenchContext): Promise<Row[]> {
-  const cluster = await startProxied(context)
+  const cluster = await startProxied(context, {})
   const client = new Generator()
   context.onEnd(() => client.end())
   await cluster.call(await leaderOf(cluster), 'fill', {

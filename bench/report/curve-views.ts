@@ -20,7 +20,8 @@ export function drawLevels(rows: readonly Row[]): string {
     ['rtt ms'],
   )
     .map(([rtt, near]) => {
-      const panels = groupsOf(near, ['operation', 'role']).map(([name, members]) => {
+      const operations = groupsOf(near, ['operation']).flatMap(([, some]) => some)
+      const panels = groupsOf(operations, ['operation', 'role']).map(([name, members]) => {
         const { operation } = members[0]!.labels
         const beside = baseline.filter(({ labels }) => labels.operation === operation)
         return { name, some: [...members, ...beside] }
@@ -116,22 +117,34 @@ const KINDS_OF_AGE: readonly {
 export function drawFailover(rows: readonly Row[]): string {
   const events = rows.filter(({ curves }) => curves?.timeline !== undefined)
   const operations = namesOf(events, ['operation'])
-  const charts = groupsOf(events, ['fault', 'seen by']).flatMap(([name, some]): LineChart[] => {
-    const lines = (curve: string): Line[] =>
-      some.map((row) => curveOf(row, 'operation', operations, curve))
-    const lasting = medianOf(some[0], 'fault')
-    const bands = Number.isNaN(lasting) ? [] : [{ from: 0, to: lasting, label: 'fault' }]
-    const gaps = lines('gaps').map((line) => ({
-      ...line,
-      points: line.points.map(([share, gap]): Point => [gap, share]),
-    }))
-    const answers = `${name}: answers over time`
-    return [
-      { title: answers, x: SINCE, y: PER_SECOND, lines: lines('timeline'), bands },
-      { title: `${name}: gaps`, x: GAP, y: SHARE, lines: gaps, bands: [] },
-    ]
-  })
-  return drawAll(charts)
+  return groupsOf(events, ['fault'])
+    .map(([fault, some]) => {
+      const charts = groupsOf(some, ['seen by']).flatMap(([witness, each]) =>
+        outageOf(witness, each, operations),
+      )
+      return `<h3>${asText(fault)}</h3>${drawAll(charts)}`
+    })
+    .join('')
+}
+
+function outageOf(
+  witness: string,
+  rows: readonly Row[],
+  operations: readonly string[],
+): readonly LineChart[] {
+  const lines = (curve: string): Line[] =>
+    rows.map((row) => curveOf(row, 'operation', operations, curve))
+  const lasting = medianOf(rows[0], 'fault')
+  const bands = Number.isNaN(lasting) ? [] : [{ from: 0, to: lasting, label: 'fault' }]
+  const gaps = lines('gaps').map((line) => ({
+    ...line,
+    points: line.points.map(([share, gap]): Point => [gap, share]),
+  }))
+  const title = `Seen by a ${witness}`
+  return [
+    { title: `${title}: answers`, x: SINCE, y: PER_SECOND, lines: lines('timeline'), bands },
+    { title: `${title}: gaps`, x: GAP, y: SHARE, lines: gaps, bands: [] },
+  ]
 }
 
 /** What the member held over time, with a line for each condition. */

@@ -134,7 +134,8 @@ function tableOf(rows: readonly Row[]): string {
     `<div class="wide" tabindex="0"><table><thead><tr>${head.join('')}</tr></thead>` +
     `<tbody>${body.join('')}</tbody></table></div>`
   const state = rows.length <= OPEN_ROWS_MAX ? 'open' : 'folded'
-  return folded(`All figures (${rows.length} rows)`, state, table)
+  const what = labels.includes('aim') ? 'Aims' : 'All figures'
+  return folded(`${what} (${rows.length} rows)`, state, table)
 }
 
 function headOf(name: string, rows: readonly Row[]): string {

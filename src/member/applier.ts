@@ -88,16 +88,14 @@ export class Applier {
    */
   async replaceState(swap: () => Promise<void>): Promise<Configuration> {
     this.#close()
-    try {
-      await this.#machineWork
-      await swap()
-      const end = this.#core.status().appliedIndex
-      await this.#replay(end)
-      this.#passing = undefined
-      return { conf: this.#machine.conf, members: this.#machine.members }
-    } finally {
-      this.#open()
-    }
+    await this.#machineWork
+    await swap()
+    const end = this.#core.status().appliedIndex
+    await this.#replay(end)
+    this.#passing = undefined
+    // Only now: after a failure nothing may be applied to a state that is not whole, until `stop` ends what waits.
+    this.#open()
+    return { conf: this.#machine.conf, members: this.#machine.members }
   }
 
   /** Nothing is applied any more; what waits ends. */

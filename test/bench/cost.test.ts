@@ -64,6 +64,9 @@ members, caller, operation                          RT msg fs  bytes
 3 leader   scan of 64 keys, eventual                   0   0  0      0
 3 follower scan of 64 keys, eventual                   0   0  0      0
 3 client   scan of 64 keys, eventual                   3   7  0  10546
+3 leader   get, strong, by lease                       0   0  0      0
+3 follower get, strong, by lease                       1   2  0    108
+3 client   get, strong, by lease                       1   2  0    270
 `
 
 interface Line {

@@ -53,10 +53,11 @@ export class Lessees {
     for (const [id, held] of this.#held) if (held.seat === seat) this.#held.delete(id)
   }
 
-  /** L6: lets everything go that goes by itself. */
+  /** L6: lets everything go that goes by itself, once somebody leads. */
   async settle(): Promise<void> {
     this.#isOver = true
     const { findings, world, watch } = this.#at
+    if (!(await this.#at.until(() => this.#at.leader !== undefined))) return
     for (const [id, { seat, lease }] of this.#held) {
       const revoked = this.#calls.make(seat, 'revoke', TIMEOUT_MS, () => lease.revoke())
       this.#held.delete(id)

@@ -16,9 +16,9 @@ export interface Workload<A extends Action> {
   abandon(seat: Seat): void
   /** C6: checks that no call is open long after its time. */
   checkOverdue(): void
-  /** The faults are over, and the members agree: lets everything end that would end by itself. */
+  /** The faults are over: lets everything end that would end by itself. */
   settle?(): Promise<void>
-  /** As after `settle`: judges what clients were told. */
+  /** The members agree: judges what clients were told. */
   judge(): Promise<void>
   /** Everything that clients saw, as far as it was recorded. Record nothing more. */
   history(): readonly HistoryEvent[]
