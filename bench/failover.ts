@@ -66,8 +66,8 @@ export async function failover(args: readonly string[]): Promise<void> {
       'Gaps without an answer, from when the fault of the leader begins; an operation of each kind begins every',
       '10 ms, so that a gap of that length is none. p50, p99 and the longest over the events; failed: operations',
       'of an event that ended with an error. Seen by a member that is left (the worse of two), and by a client.',
-      'Timing as by default: a process that ends is noticed by its connections at once, a silent one is waited',
-      'for.',
+      'Timing as by default: a process that ends is noticed by its connections at once (with leases, as a silent',
+      'one: after an election timeout), a silent one is waited for.',
     ],
     measure: (context) => measureAll(events, reads!, context),
   })

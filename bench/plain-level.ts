@@ -1,9 +1,9 @@
 /** classic-level alone, under the same load as a store: what an application has that does without replication. */
 import { ClassicLevel } from 'classic-level'
-import { fill, type Put, type Target } from './workload.js'
+import { fill, type Put, type Subject } from './workload.js'
 
 /** A database of its own; every write is synced before it resolves. */
-export class PlainLevel implements Target {
+export class PlainLevel implements Subject {
   readonly #level: ClassicLevel<string, Buffer>
 
   private constructor(level: ClassicLevel<string, Buffer>) {

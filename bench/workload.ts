@@ -31,7 +31,7 @@ export interface Workload {
 }
 
 /** What a load can be put on: handles of a store, and what is measured beside them. */
-export interface Target {
+export interface Subject {
   get(key: string): Promise<unknown>
   put(key: string, value: Buffer, options?: WriteOptions): Promise<unknown>
   batch(puts: readonly Put[], options?: WriteOptions): Promise<unknown>
@@ -73,7 +73,7 @@ export function makeValue(bytes: number, salt: number): Buffer {
 }
 
 /** Puts the keys that are there from the beginning. */
-export async function fill(target: Target, keyCount: number, valueBytes: number): Promise<void> {
+export async function fill(subject: Subject, keyCount: number, valueBytes: number): Promise<void> {
   const value = makeValue(valueBytes, 0)
   const perBatch = Math.max(1, Math.min(FILL_BATCH_KEYS, Math.floor(FILL_BATCH_BYTES / valueBytes)))
   let next = 0
@@ -86,7 +86,7 @@ export async function fill(target: Target, keyCount: number, valueBytes: number)
         key: keyOf(from + i),
         value,
       }))
-      await target.batch(puts)
+      await subject.batch(puts)
     }
   }
   await Promise.all(Array.from({ length: FILL_IN_FLIGHT }, work))
@@ -101,14 +101,14 @@ export function operationsOf(store: Store, workload: Workload): Operations {
 }
 
 /** The operations of `workload`, but for its level and acknowledgement, on what knows neither. */
-export function operationsOn(target: Target, workload: Workload): Operations {
-  return new WorkloadOperations(target, workload, undefined)
+export function operationsOn(subject: Subject, workload: Workload): Operations {
+  return new WorkloadOperations(subject, workload, undefined)
 }
 
 class WorkloadOperations implements Operations {
-  readonly #target: Target
+  readonly #subject: Subject
   readonly #workload: Workload
-  /** Only where the target's default is another. */
+  /** Only where the subject's default is another. */
   readonly #writeOptions: WriteOptions | undefined
   readonly #kinds: readonly (readonly [Kind, number])[]
   readonly #zipfian: Zipfian | undefined
@@ -116,8 +116,8 @@ class WorkloadOperations implements Operations {
   #keyCount: number
   #state: number
 
-  constructor(target: Target, workload: Workload, writeOptions: WriteOptions | undefined) {
-    this.#target = target
+  constructor(subject: Subject, workload: Workload, writeOptions: WriteOptions | undefined) {
+    this.#subject = subject
     this.#workload = workload
     this.#writeOptions = writeOptions
     let sum = 0
@@ -140,13 +140,13 @@ class WorkloadOperations implements Operations {
   run(kind: Kind): Promise<unknown> {
     switch (kind) {
       case 'get':
-        return this.#target.get(this.#key())
+        return this.#subject.get(this.#key())
       case 'put':
         return this.#workload.batch === 1
-          ? this.#target.put(this.#key(), this.#value(), this.#writeOptions)
-          : this.#target.batch(this.#puts(), this.#writeOptions)
+          ? this.#subject.put(this.#key(), this.#value(), this.#writeOptions)
+          : this.#subject.batch(this.#puts(), this.#writeOptions)
       case 'insert':
-        return this.#target.put(keyOf(this.#keyCount++), this.#value(), this.#writeOptions)
+        return this.#subject.put(keyOf(this.#keyCount++), this.#value(), this.#writeOptions)
       case 'scan':
         return this.#scan()
       case 'change':
@@ -167,13 +167,13 @@ class WorkloadOperations implements Operations {
   async #scan(): Promise<void> {
     const limit = 1 + Math.floor(this.#uniform() * SCAN_KEYS_MAX)
     let left = limit
-    for await (const _ of this.#target.scan({ gte: this.#key(), limit })) left--
+    for await (const _ of this.#subject.scan({ gte: this.#key(), limit })) left--
     if (left === limit) throw new Error('a scan that begins at a key found none')
   }
 
   async #change(key: string): Promise<void> {
-    await this.#target.get(key)
-    await this.#target.put(key, this.#value(), this.#writeOptions)
+    await this.#subject.get(key)
+    await this.#subject.put(key, this.#value(), this.#writeOptions)
   }
 
   #key(): string {

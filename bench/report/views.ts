@@ -70,12 +70,33 @@ export const VIEWS: Readonly<Record<string, View>> = {
       'fsyncs and bytes of everything that the operation sets off on all members together.',
     draw: drawCosts,
   },
+  'hot-path': {
+    title: 'The hot path',
+    hint: 'Closed loops, and parts of them by themselves.',
+    draw: none,
+  },
+  core: { title: 'Consensus itself', hint: 'Without disk and network.', draw: none },
+  erasure: {
+    title: 'Coding large values',
+    hint: 'Bytes of the value for each second of processor time.',
+    draw: none,
+  },
+  recovery: {
+    title: 'Opening, checkpoints, snapshots and backups',
+    hint: 'What copies the state stands beside cp -r of the same folder.',
+    draw: none,
+  },
 }
 
-/** A benchmark without pictures of its own shows its table. */
+/** Their tables say it all. */
+function none(): string {
+  return ''
+}
+
+/** A benchmark that is not known shows its table. */
 export function viewOf(benchmark: string): View {
   const view = Object.hasOwn(VIEWS, benchmark) ? VIEWS[benchmark] : undefined
-  return view ?? { title: benchmark, hint: '', draw: () => '' }
+  return view ?? { title: benchmark, hint: '', draw: none }
 }
 
 /** Benchmarks in the order of the page; those without a view after the others. */

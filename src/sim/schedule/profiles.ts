@@ -164,10 +164,10 @@ export const PROFILES: readonly Profile[] = [
     times: 'spread',
     durationMs: LONG_MS,
   },
-  // Disks fail in every way, and machines lose their power.
+  // Disks fail in every way, and machines lose their power; few checkpoints, so that the log counts.
   {
-    weight: 2,
-    knobs: { members: [3, 5], valueBytes: [0, 100], checkpointBytes: [1 << 26, 1 << 16] },
+    weight: 3,
+    knobs: { members: [3, 5], valueBytes: [0, 100], checkpointBytes: [1 << 26] },
     faults: {
       rot: 10,
       powerCut: 4,
@@ -180,7 +180,7 @@ export const PROFILES: readonly Profile[] = [
       stateLoss: 2,
     },
     clientShare: 80,
-    clients: CLIENT_WEIGHTS,
+    clients: { ...CLIENT_WEIGHTS, checkpoint: 0 },
     times: 'spread',
     durationMs: LONG_MS,
   },

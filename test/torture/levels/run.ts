@@ -63,8 +63,8 @@ const MAX_CLIENTS = 256
 const LEADER_WITHIN_MS = 30_000
 const CONVERGED_WITHIN_MS = 30_000
 /**
- * Elections within a round; ticks that a busy machine does not miss, since a missed one voids a lease; and a log that is
- * kept whole: it is the evidence.
+ * Elections within a round; ticks that a busy machine does not miss, since a missed one voids a lease; and a log that
+ * is kept whole: it is the evidence.
  */
 const STORE: Omit<OpenOptions, 'dir' | 'id' | 'members' | 'listen'> = {
   valueEncoding: 'utf8',
