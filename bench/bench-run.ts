@@ -76,20 +76,30 @@ export async function runBench(bench: Bench): Promise<Results | undefined> {
 async function measureIn(bench: Bench, notes: string[]): Promise<readonly Row[] | undefined> {
   const root = await mkdtemp(join(tmpdir(), 'quorate-bench-'))
   const ends: (() => Promise<void> | void)[] = []
+  let isOver = false
+  // An interrupted measurement goes on for a while, and fails at everything that is gone: nobody wants to read that.
+  const say = (text: string): void => {
+    if (!isOver) process.stderr.write(`${text}\n`)
+  }
   const context: BenchContext = {
     root,
-    onEnd: (end) => ends.push(end),
+    onEnd: (end) => {
+      // What is started now would be ended by nobody.
+      if (isOver) throw new Error('the benchmark was interrupted')
+      ends.push(end)
+    },
     note: (text) => {
       notes.push(text)
-      process.stderr.write(`note: ${text}\n`)
+      say(`note: ${text}`)
     },
-    progress: (text) => process.stderr.write(`${text}\n`),
+    progress: say,
   }
   try {
     if ((await statfs(root)).type === TMPFS) context.note(IN_MEMORY)
     const end = await untilInterrupted(bench.measure(context))
     return end === 'interrupted' ? undefined : end
   } finally {
+    isOver = true
     for (const end of ends.reverse()) await end()
     await rm(root, { recursive: true, force: true })
   }

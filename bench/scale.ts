@@ -27,6 +27,8 @@ const HELP = `npm run bench -- scale [flags]
 
 const GROWING = ['members', 'keys', 'values', 'watchers'] as const
 const IN_FLIGHT = 64
+/** Of values: more than a Store lets wait would be refused. */
+const IN_FLIGHT_BYTES = 16 << 20
 /** So many bytes of values there are at most where values grow. */
 const DATA_BYTES = 256 << 20
 
@@ -88,7 +90,8 @@ export async function scale(args: readonly string[]): Promise<void> {
     json: flags.json,
     columns: ['put', 'put p99', 'get strong', 'get eventual', '× put', '× get', 'memory'],
     legend: [
-      `Medians of ${plan.runs} runs of ${plan.ms} ms: operations per second at the leader, ${IN_FLIGHT} in flight.`,
+      `Medians of ${plan.runs} runs of ${plan.ms} ms: operations per second at the leader, ${IN_FLIGHT} in flight`,
+      '(of large values as many as 16 MiB are).',
       `At the base 3 members on this machine, ${plan.keyCount} keys of 128 B, no watchers; keys grow at a`,
       'lone member. × compares with classic-level alone with as many keys of that size: put with synced',
       'put, eventual get with get. Memory: of the leader.',
@@ -198,7 +201,7 @@ async function measureOnce(
   generator: Generator,
 ): Promise<void> {
   const { keyCount, valueBytes, grows, at } = point
-  const inFlight = IN_FLIGHT
+  const inFlight = Math.max(1, Math.min(IN_FLIGHT, Math.floor(IN_FLIGHT_BYTES / valueBytes)))
   const load = (mix: Workload['mix'], level: Workload['level']): Workload => ({
     mix,
     level,

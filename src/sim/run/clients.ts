@@ -1,14 +1,9 @@
 /**
- * The clients of a simulated cluster: carry out the schedule's calls, and record what they asked and were told.
- *
- * A client has a session, at the member where it was used last. Used at another one, it travels as a token, and so
- * it does when one client hands over to another; in the history each stay is a session of its own.
+ * The clients of a simulated cluster: carry out the schedule's calls, and record what they asked and were told. What
+ * is not part of the history has its own place: watches, decisions, what expires.
  */
 import { StoreError } from '../../base/errors.js'
-import type { Session } from '../../store/session.js'
-import type { Store } from '../../store/store.js'
 import type { AppliedRequest } from '../checkers/committed-log.js'
-import { positionInToken } from '../checkers/token-position.js'
 import type { WatchedRange } from '../checkers/watches.js'
 import type { Change, HistoryEvent, Operation, Result } from '../history.js'
 import type { RecordedCall } from '../recorder.js'
@@ -20,20 +15,13 @@ import { judge } from './judge.js'
 import { Lessees } from './lessees.js'
 import type { Seat } from './seat.js'
 import type { RunSetup } from './simulation.js'
+import { type Stay, Stays } from './stays.js'
 import { Watchers } from './watchers.js'
 import type { Workload } from './workload.js'
 
 const KEY_PREFIX = 'k'
 /** The clock of a member may run so much slower than the world. */
 const SLOW_CLOCK = 1.01
-
-/** A session in use. */
-interface Stay {
-  readonly name: string
-  readonly seat: Seat
-  readonly store: Store
-  readonly session: Session
-}
 
 interface OpenCall {
   readonly seat: Seat
@@ -54,16 +42,16 @@ export const ownWorkload: Omit<RunSetup<ClientEvent>, 'keepTrace'> = {
 /** All clients; see the file's comment. */
 class Clients implements Workload<ClientEvent> {
   readonly #at: Cluster
-  readonly #stays = new Map<number, Stay>()
+  readonly #stays: Stays
   readonly #open = new Set<OpenCall>()
   readonly #watchers: Watchers
   readonly #calls: Calls
   readonly #deciders: Deciders
   readonly #lessees: Lessees
-  #stayCount = 0
 
   constructor(at: Cluster) {
     this.#at = at
+    this.#stays = new Stays(at)
     this.#watchers = new Watchers(at, shortOf)
     this.#calls = new Calls(at)
     this.#deciders = new Deciders(at, this.#calls)
@@ -83,7 +71,7 @@ class Clients implements Workload<ClientEvent> {
         this.#read(event)
         return
       case 'handOver':
-        this.#handOver(event.client, event.to)
+        this.#stays.handOver(event.client, event.to)
         return
       case 'checkpoint':
         this.#checkpoint(this.#seat(event.member))
@@ -140,7 +128,7 @@ class Clients implements Workload<ClientEvent> {
   async judge(): Promise<void> {
     const { watch, findings, tally, administration, knobs } = this.#at
     const { requests, lastIndex } = watch.model
-    for (const { session } of this.#stays.values()) this.#requireCommitted(session.token)
+    this.#stays.judge()
     const log = { requests: requests.map(ownPart), lastIndex }
     // Who has to have applied a write is not known from outside where members come and go.
     const members = administration.hasBegun ? undefined : knobs.members
@@ -158,7 +146,7 @@ class Clients implements Workload<ClientEvent> {
     for (let i = 0; i < event.count; i++) {
       const { store } = seat
       if (store === undefined) return
-      const caller = event.inSession ? this.#stayOf(event.client, seat, store) : undefined
+      const caller = event.inSession ? this.#stays.of(event.client, seat, store) : undefined
       const value = `${event.id.toString(36)}.${i}`
       const { ack = 'quorum' } = event
       const options = { timeoutMs: event.timeoutMs, ack }
@@ -197,7 +185,7 @@ class Clients implements Workload<ClientEvent> {
     if (store === undefined) return
     // Only a get says at which index it was served, which is what session guarantees are about.
     const isPlain = event.shape !== 'get' || !event.inSession
-    const caller = isPlain ? undefined : this.#stayOf(event.client, seat, store)
+    const caller = isPlain ? undefined : this.#stays.of(event.client, seat, store)
     const { level, timeoutMs } = event
     const options = { timeoutMs, consistency: level, onBehind: event.onBehind ?? 'wait' }
     const keys = [...new Set(event.keys.map((key) => this.#key(key)))]
@@ -303,16 +291,6 @@ class Clients implements Workload<ClientEvent> {
     }
   }
 
-  #handOver(from: number, to: number): void {
-    const stay = this.#stays.get(from)
-    if (stay === undefined || from === to) return
-    const target = this.#stays.get(to)
-    const seat = target?.seat ?? stay.seat
-    const { store } = seat
-    if (store === undefined) return
-    this.#enter(to, seat, store, [stay, ...(target === undefined ? [] : [target])])
-  }
-
   #checkpoint(seat: Seat): void {
     const { trace, tally } = this.#at
     seat.store?.checkpoint().then(
@@ -324,43 +302,6 @@ class Clients implements Workload<ClientEvent> {
         const words = error instanceof StoreError ? error.code : String(error)
         trace.note(seat.name, `checkpoint failed: ${words}`, undefined)
       },
-    )
-  }
-
-  /** The client's session at `seat`, which begins, goes on, or comes from elsewhere. */
-  #stayOf(client: number, seat: Seat, store: Store): Stay {
-    const stay = this.#stays.get(client)
-    if (stay?.store === store) return stay
-    return this.#enter(client, seat, store, stay === undefined ? [] : [stay])
-  }
-
-  /** Begins a stay at `seat` that has seen what `earlier` ones had seen. */
-  #enter(client: number, seat: Seat, store: Store, earlier: readonly Stay[]): Stay {
-    const { recorder, tally } = this.#at
-    const name = `c${client}.${this.#stayCount++}`
-    const session = store.session()
-    for (const from of earlier) {
-      const { token } = from.session
-      this.#requireCommitted(token)
-      recorder.token('export', from.name, token)
-      session.observe(token)
-      recorder.token('import', name, token)
-      tally.tokens++
-    }
-    const stay: Stay = { name, seat, store, session }
-    this.#stays.set(client, stay)
-    return stay
-  }
-
-  /** A token that names what may yet be lost would be refused elsewhere, or wait for ever. */
-  #requireCommitted(token: string): void {
-    const { index, term } = positionInToken(token)
-    const committed = this.#at.watch.committedAt(index)
-    this.#at.findings.expect(
-      committed?.term === term,
-      'C2 session guarantees',
-      () =>
-        `a token names index ${index} of term ${term}, of ${committed?.term} is what is committed`,
     )
   }
 
