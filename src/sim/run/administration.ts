@@ -107,7 +107,10 @@ export class Administration {
 
   /** A machine that is started to become a member. */
   #newcomer(who: number): { id: string; address: string } | undefined {
-    const seat = this.#spares[who % this.#spares.length]
+    const fresh = this.#spares.filter(({ state }) => state === 'spare')
+    // Now and then one is asked for that is there already, or was.
+    const choice = fresh.length > 0 && who > 0 ? fresh : this.#spares
+    const seat = choice[who % choice.length]
     if (seat === undefined || seat.state === 'lost') return undefined
     seat.enlist()
     return { id: seat.name, address: this.#parts.addressOf(seat.name) }

@@ -1,10 +1,17 @@
 /** Calls that are under way at members, for clients whose calls are not part of the history; each has to settle. */
 import { StoreError } from '../../base/errors.js'
+import type { Store } from '../../store/store.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
 
 /** A call may take so much longer than its timeout: some ticks, and what a slow turn takes. */
 export const LATE_MS = 500
+
+/** A process that is asked, and who asks it: when it has ended nothing more is. */
+export interface Process {
+  readonly seat: Seat
+  readonly store: Store
+}
 
 interface Open {
   readonly seat: Seat
@@ -26,9 +33,15 @@ export class Calls {
     return this.#open.size
   }
 
-  /** Makes a call; what is returned never settles when the process on `seat` ends before it. */
-  make<T>(seat: Seat, what: string, timeoutMs: number, call: () => Promise<T>): Promise<T> {
+  /** Makes a call; what is returned never settles when the process ends before it, or has ended already. */
+  make<T>(
+    { seat, store }: Process,
+    what: string,
+    timeoutMs: number,
+    call: () => Promise<T>,
+  ): Promise<T> {
     const { world, trace } = this.#at
+    if (seat.store !== store) return new Promise(() => undefined)
     const open: Open = { seat, what, dueAtMs: world.now + timeoutMs }
     this.#open.add(open)
     trace.note(seat.name, `call ${what}`, undefined)

@@ -39,7 +39,7 @@ export const DIR = 'data'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const
 /** Machines beside those of the first members, where members may be changed. */
-const SPARES = 2
+const SPARES = 3
 /** How long a newcomer waits to be let in. */
 const JOIN_MS = 10_000
 /** Clients that members remember (member/storage.ts). */

@@ -13,7 +13,7 @@ import {
   type Decision,
 } from '../checkers/decisions.js'
 import type { ClientEvent, Step } from '../schedule/schedule.js'
-import type { Calls } from './calls.js'
+import type { Calls, Process } from './calls.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
 
@@ -44,7 +44,7 @@ export class Deciders {
     if (store === undefined) return
     for (let i = 0; i < event.count; i++) {
       const value = `${event.id.toString(36)}.d${i}`
-      this.#decide(event, seat, store, value).catch((error) => this.#calls.ended(error))
+      this.#decide(event, { seat, store }, value).catch((error) => this.#calls.ended(error))
     }
   }
 
@@ -54,7 +54,7 @@ export class Deciders {
     const { timeoutMs, key, limit } = event
     const options = { timeoutMs, gte: keyOf(key), lt: MARKS.then, reverse: limit === 1 }
     const call = () => store.clear(limit === 0 ? options : { ...options, limit })
-    this.#calls.make(seat, 'clear', timeoutMs, call).then(
+    this.#calls.make({ seat, store }, 'clear', timeoutMs, call).then(
       ({ index }) => {
         this.#at.tally.clears++
         this.#raise(index)
@@ -72,9 +72,10 @@ export class Deciders {
     }
   }
 
-  async #decide(event: Decide, seat: Seat, store: Store, value: string): Promise<void> {
+  async #decide(event: Decide, at: Process, value: string): Promise<void> {
+    const { store } = at
     const key = keyOf(event.key)
-    const condition = await this.#conditionOf(event, seat, store, key)
+    const condition = await this.#conditionOf(event, at, key)
     const isTxn = event.shape !== 'put'
     const decision: Decision = {
       value,
@@ -90,7 +91,7 @@ export class Deciders {
       ? () => store.txn(transactionOf(event.shape, key, condition, value), { timeoutMs })
       : () => putIf(store, key, condition, value, timeoutMs)
     try {
-      const done = await this.#calls.make(seat, `decide ${value}`, timeoutMs, call)
+      const done = await this.#calls.make(at, `decide ${value}`, timeoutMs, call)
       const branch = done.succeeded ? 'then' : 'else'
       this.#at.tally.decisions[branch]++
       this.#raise(done.index)
@@ -113,11 +114,11 @@ export class Deciders {
   }
 
   /** What is expected of the key: what a read finds there, which may be old. */
-  async #conditionOf(event: Decide, seat: Seat, store: Store, key: string): Promise<Condition> {
+  async #conditionOf(event: Decide, at: Process, key: string): Promise<Condition> {
     if (event.on === 'absent') return { type: 'absent' }
     const { timeoutMs, level } = event
-    const { value, revision } = await this.#calls.make(seat, `look at ${key}`, timeoutMs, () =>
-      store.getWithMeta<string>(key, { consistency: level, timeoutMs }),
+    const { value, revision } = await this.#calls.make(at, `look at ${key}`, timeoutMs, () =>
+      at.store.getWithMeta<string>(key, { consistency: level, timeoutMs }),
     )
     if (event.on === 'revision' || event.shape === 'put' || value === undefined) {
       return { type: 'revision', revision }

@@ -5,9 +5,8 @@
  */
 import { unreachable } from '../../base/assert.js'
 import type { Lease } from '../../store/lease.js'
-import type { Store } from '../../store/store.js'
 import type { ClientEvent, Step } from '../schedule/schedule.js'
-import type { Calls } from './calls.js'
+import type { Calls, Process } from './calls.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
 
@@ -23,7 +22,7 @@ const PATIENCE_MS = 15_000
 const DRIFT_SHARE = 0.02
 
 interface Held {
-  readonly seat: Seat
+  readonly at: Process
   readonly lease: Lease
 }
 
@@ -43,14 +42,14 @@ export class Lessees {
   begin(event: Expiring, seat: Seat): void {
     const { store } = seat
     if (store === undefined) return
-    const what =
-      event.with === 'ttl' ? this.#putExpiring(event, seat, store) : this.#hold(event, seat, store)
+    const at = { seat, store }
+    const what = event.with === 'ttl' ? this.#putExpiring(event, at) : this.#hold(event, at)
     what.catch((error) => this.#calls.ended(error))
   }
 
   /** The process on `seat` has ended: nobody keeps its leases alive. */
   abandon(seat: Seat): void {
-    for (const [id, held] of this.#held) if (held.seat === seat) this.#held.delete(id)
+    for (const [id, held] of this.#held) if (held.at.seat === seat) this.#held.delete(id)
   }
 
   /** L6: lets everything go that goes by itself, once somebody leads. */
@@ -58,8 +57,8 @@ export class Lessees {
     this.#isOver = true
     const { findings, world, watch } = this.#at
     if (!(await this.#at.until(() => this.#at.leader !== undefined))) return
-    for (const [id, { seat, lease }] of this.#held) {
-      const revoked = this.#calls.make(seat, 'revoke', TIMEOUT_MS, () => lease.revoke())
+    for (const [id, { at, lease }] of this.#held) {
+      const revoked = this.#calls.make(at, 'revoke', TIMEOUT_MS, () => lease.revoke())
       this.#held.delete(id)
       revoked.catch((error) => this.#calls.ended(error))
     }
@@ -76,46 +75,46 @@ export class Lessees {
     )
   }
 
-  async #putExpiring(event: Expiring, seat: Seat, store: Store): Promise<void> {
+  async #putExpiring(event: Expiring, at: Process): Promise<void> {
     const { ttlMs, timeoutMs } = event
     const { key, value } = keyAndValue(event)
-    await this.#calls.make(seat, `put ${key} for ${ttlMs} ms`, timeoutMs, () =>
-      store.put(key, value, { ttlMs, timeoutMs }),
+    await this.#calls.make(at, `put ${key} for ${ttlMs} ms`, timeoutMs, () =>
+      at.store.put(key, value, { ttlMs, timeoutMs }),
     )
     this.#at.tally.expiring++
   }
 
   /** A lease with a key; what becomes of it is the event's matter. */
-  async #hold(event: Expiring, seat: Seat, store: Store): Promise<void> {
+  async #hold(event: Expiring, at: Process): Promise<void> {
     const { ttlMs, timeoutMs } = event
     const { key, value } = keyAndValue(event)
     const keepAlive = event.with === 'keptLease' ? 'auto' : 'manual'
-    const lease = await this.#calls.make(seat, `lease for ${ttlMs} ms`, TIMEOUT_MS, () =>
-      store.lease(ttlMs, { keepAlive }),
+    const lease = await this.#calls.make(at, `lease for ${ttlMs} ms`, TIMEOUT_MS, () =>
+      at.store.lease(ttlMs, { keepAlive }),
     )
     // Nobody ends what is granted after the end.
     if (this.#isOver && keepAlive === 'auto') {
-      await this.#calls.make(seat, 'revoke', TIMEOUT_MS, () => lease.revoke())
+      await this.#calls.make(at, 'revoke', TIMEOUT_MS, () => lease.revoke())
       return
     }
-    this.#held.set(lease.id, { seat, lease })
+    this.#held.set(lease.id, { at, lease })
     this.#at.tally.leases++
-    await this.#calls.make(seat, `put ${key} with a lease`, timeoutMs, () =>
-      store.put(key, value, { lease: lease.id, timeoutMs }),
+    await this.#calls.make(at, `put ${key} with a lease`, timeoutMs, () =>
+      at.store.put(key, value, { lease: lease.id, timeoutMs }),
     )
-    await this.#live(event, seat, lease)
+    await this.#live(event, at, lease)
   }
 
-  async #live(event: Expiring, seat: Seat, lease: Lease): Promise<void> {
+  async #live(event: Expiring, at: Process, lease: Lease): Promise<void> {
     await this.#pass(event.ttlMs / 2)
     if (!this.#held.has(lease.id)) return
     switch (event.with) {
       case 'lease':
-        await this.#calls.make(seat, 'keep alive', TIMEOUT_MS, () => lease.keepAlive())
+        await this.#calls.make(at, 'keep alive', TIMEOUT_MS, () => lease.keepAlive())
         return
       case 'revokedLease':
         this.#held.delete(lease.id)
-        await this.#calls.make(seat, 'revoke', TIMEOUT_MS, () => lease.revoke())
+        await this.#calls.make(at, 'revoke', TIMEOUT_MS, () => lease.revoke())
         return
       case 'keptLease':
       case 'ttl':

@@ -5,7 +5,7 @@
  */
 import type FastCheck from 'fast-check'
 import type { Arbitrary, MaybeWeightedArbitrary } from 'fast-check'
-import type { WriteAck } from '../history.js'
+import { clientArbitraries } from './client-arbitraries.js'
 import {
   CLIENT_WEIGHTS,
   FAULT_WEIGHTS,
@@ -46,21 +46,12 @@ export interface ScheduleParts<A extends Action> {
 /** Those first that leave a cluster as able as it was. */
 const MEMBERSHIP_CHANGES: readonly MembershipChange[] = [
   'add',
-  'add',
+  'replace',
   'replace',
   'promote',
   'remove',
   'addLearner',
   'demote',
-]
-const ACKS: readonly WriteAck[] = [
-  'quorum',
-  'quorum',
-  'quorum',
-  'leader',
-  'applied',
-  'all',
-  { members: 2 },
 ]
 /** From one burst to the next. */
 const BURST_EVERY_MS = 400
@@ -128,92 +119,6 @@ export function clientArbitrary(
   weights: Weights<ClientEvent['type']> = CLIENT_WEIGHTS,
 ): Arbitrary<ClientEvent> {
   return oneOf(fc, clientArbitraries(fc), weights)
-}
-
-function clientArbitraries(
-  fc: typeof FastCheck,
-): Record<ClientEvent['type'], Arbitrary<ClientEvent>> {
-  const client = fc.nat(5)
-  const member = fc.nat(WHOEVER_LEADS + 2)
-  const key = fc.nat(63)
-  const timeoutMs = fc.constantFrom(2000, 500, 10_000)
-  const write = fc.record({
-    type: fc.constant('write' as const),
-    client,
-    member,
-    keys: fc.oneof(
-      { weight: 4, arbitrary: fc.tuple(key) },
-      { weight: 1, arbitrary: fc.uniqueArray(key, { minLength: 2, maxLength: 4 }) },
-    ),
-    deletes: fc.oneof(
-      { weight: 9, arbitrary: fc.constant(false) },
-      { weight: 1, arbitrary: fc.constant(true) },
-    ),
-    inSession: fc.boolean(),
-    ack: fc.constantFrom<WriteAck>(...ACKS),
-    count: fc.constantFrom(1, 1, 1, 4, 16),
-    timeoutMs,
-  })
-  const read = fc.record({
-    type: fc.constant('read' as const),
-    client,
-    member,
-    shape: fc.constantFrom('get' as const, 'get' as const, 'getMany' as const, 'scan' as const),
-    keys: fc.uniqueArray(key, { minLength: 1, maxLength: 4 }),
-    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
-    inSession: fc.boolean(),
-    maxStalenessMs: fc.constantFrom(0, 0, 0, 50, 1000),
-    onBehind: fc.constantFrom(
-      'wait' as const,
-      'wait' as const,
-      'forward' as const,
-      'fail' as const,
-    ),
-    timeoutMs,
-  })
-  const handOver = fc.record({ type: fc.constant('handOver' as const), client, to: client })
-  const checkpoint = fc.record({ type: fc.constant('checkpoint' as const), member })
-  const watch = fc.record({
-    type: fc.constant('watch' as const),
-    member,
-    keys: fc.constantFrom([], [0, 2], [1, 40]),
-    begins: fc.constantFrom('now' as const, 'state' as const),
-    onCompacted: fc.constantFrom('end' as const, 'reset' as const),
-    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
-    paceMs: fc.constantFrom(0, 0, 20, 400),
-  })
-  const decide = fc.record({
-    type: fc.constant('decide' as const),
-    member,
-    key,
-    shape: fc.constantFrom('put' as const, 'txn' as const, 'txn' as const, 'del' as const),
-    on: fc.constantFrom('revision' as const, 'value' as const, 'absent' as const),
-    level: fc.constantFrom('strong' as const, 'session' as const, 'eventual' as const),
-    count: fc.constantFrom(1, 1, 3),
-    timeoutMs,
-  })
-  const clear = fc.record({
-    type: fc.constant('clear' as const),
-    member,
-    key,
-    limit: fc.constantFrom(0, 1, 2),
-    timeoutMs,
-  })
-  const expiring = fc.record({
-    type: fc.constant('expiring' as const),
-    member,
-    key,
-    with: fc.constantFrom(
-      'ttl' as const,
-      'ttl' as const,
-      'lease' as const,
-      'keptLease' as const,
-      'revokedLease' as const,
-    ),
-    ttlMs: fc.constantFrom(300, 1000, 4000),
-    timeoutMs,
-  })
-  return { write, read, handOver, checkpoint, watch, decide, clear, expiring }
 }
 
 /** One fault, of the classes named; default any. */
