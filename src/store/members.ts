@@ -311,6 +311,10 @@ function requireReplacements(replacements: readonly Replacement[]): void {
     requireName(remove)
     requireMember(add?.id, add?.address)
   }
+  // Here, and not after the newcomers have been let in as learners.
+  const named = replacements.flatMap(({ remove, add }) => [remove, add.id])
+  const twice = named.find((id, at) => named.indexOf(id) !== at)
+  if (twice !== undefined) throw new RangeError(`${twice} is named twice`)
 }
 
 function requireMember(id: unknown, address: unknown): void {

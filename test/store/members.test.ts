@@ -124,6 +124,8 @@ test('misuse is a TypeError or RangeError, and nobody is asked', async () => {
   await assert.rejects(members.remove('b', { timeoutMs: 0 }), RangeError)
   await assert.rejects(members.remove('b', { expectConfIndex: 1.5 }), TypeError)
   await assert.rejects(members.replace([]), TypeError)
+  const itself = { remove: 'd', add: { id: 'd', address: 'd:1' } }
+  await assert.rejects(members.replace([itself]), RangeError)
   await assert.rejects(members.transferLeadership('not a name'), RangeError)
   assert.deepEqual(leader.asked, [])
 })

@@ -4,14 +4,14 @@
  */
 import { unreachable } from '../../base/assert.js'
 import { StoreError } from '../../base/errors.js'
-import type { FaultEvent } from '../schedule/schedule.js'
+import type { FaultEvent, Step } from '../schedule/schedule.js'
 import type { Findings } from '../watch/findings.js'
 import type { Seat } from './seat.js'
 import type { Tally } from './tally.js'
 import type { Trace } from './trace.js'
 
 /** An event that is carried out here. */
-export type AdministrationEvent = FaultEvent & { readonly type: 'transfer' | 'membership' }
+export type AdministrationEvent = Step & FaultEvent & { readonly type: 'transfer' | 'membership' }
 
 /** What it works on. */
 export interface AdministrationParts {
@@ -19,9 +19,13 @@ export interface AdministrationParts {
   readonly tally: Tally
   readonly trace: Trace
   readonly findings: Findings
+  /** The names of the members. */
+  members(): ReadonlySet<string>
   addressOf(name: string): string
 }
 
+/** Of so many events, one asks somebody, or about somebody, who may be no member any more. */
+const STRANGE_EVERY = 8
 /** How long a change may take; the faults of a run are over not long after. */
 const CHANGE_MS = 8000
 
@@ -56,7 +60,9 @@ export class Administration {
    * Asks for a change through `seat`; false when there is nobody to ask. A cluster that has lost a member for good
    * may be changed into one that cannot go on: then the members stay as they are.
    */
-  begin(event: AdministrationEvent, seat: Seat): boolean {
+  begin(event: AdministrationEvent, asked: Seat): boolean {
+    const candidates = this.#candidates(event)
+    const seat = candidates.includes(asked) ? asked : candidates[event.member % candidates.length]!
     if (seat.store === undefined) return false
     if (
       event.type === 'membership' &&
@@ -75,7 +81,7 @@ export class Administration {
   }
 
   #call(event: AdministrationEvent, { store }: Seat): Promise<unknown> | undefined {
-    const { seats } = this.#parts
+    const seats = this.#candidates(event)
     const { members } = store!
     const options = { timeoutMs: CHANGE_MS }
     if (event.type === 'transfer') {
@@ -103,6 +109,12 @@ export class Administration {
       default:
         return unreachable(event.change)
     }
+  }
+
+  /** Those who can be asked, or asked about: mostly members. */
+  #candidates({ id }: AdministrationEvent): readonly Seat[] {
+    const { seats, members } = this.#parts
+    return id % STRANGE_EVERY === 0 ? seats : seats.filter(({ name }) => members().has(name))
   }
 
   /** A machine that is started to become a member. */

@@ -105,6 +105,7 @@ export class Cluster {
     this.seats = NAMES.slice(0, knobs.members + spares).map((name) => this.#newSeat(name, ended))
     this.administration = new Administration({
       ...this,
+      members: () => this.watch.members,
       addressOf: (name) => this.#addressOf(name),
     })
   }

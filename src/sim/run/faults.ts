@@ -1,6 +1,6 @@
 /** Does to a simulated cluster what the faults of a schedule say, and undoes it when their time is over. */
 import { unreachable } from '../../base/assert.js'
-import { type FaultEvent, WHOEVER_LEADS } from '../schedule/schedule.js'
+import { type FaultEvent, type Step, WHOEVER_LEADS } from '../schedule/schedule.js'
 import type { SimNetwork } from '../sim-network.js'
 import type { SimWorld } from '../world.js'
 import type { Administration } from './administration.js'
@@ -24,12 +24,12 @@ const DEAD_DISK_MS = 300
 const FOUND_MS = 10
 
 /** Begins a fault; it ends by itself. */
-export function inflict(event: FaultEvent, target: FaultTarget): void {
+export function inflict(event: Step & FaultEvent, target: FaultTarget): void {
   if (begin(event, target)) target.tally.faults[event.type]++
 }
 
 /** Begins a fault; false when it meets nothing. */
-function begin(event: FaultEvent, target: FaultTarget): boolean {
+function begin(event: Step & FaultEvent, target: FaultTarget): boolean {
   const { seats } = target
   switch (event.type) {
     case 'kill':

@@ -120,7 +120,7 @@ class Simulation<A extends Action> {
   }
 
   async #heal(): Promise<void> {
-    const { trace, network, seats, watch } = this.#cluster
+    const { trace, network, seats } = this.#cluster
     trace.note('', 'all faults end', undefined)
     network.healAll()
     for (const seat of seats) {
@@ -133,11 +133,13 @@ class Simulation<A extends Action> {
       // What was done to its disk may still show, at the next write say: whoever runs it starts it again.
       if (seat.isExcused) seat.kill()
       seat.startIn(0)
-      if (watch.members.has(seat.name)) seat.enlist()
     }
     const { administration } = this.#cluster
     const openCalls = () => this.#workload.openCalls + administration.openCalls
-    const isOver = await this.#cluster.until(() => openCalls() === 0)
+    const isOver = await this.#cluster.until(() => {
+      this.#startNewcomers()
+      return openCalls() === 0
+    })
     if (!isOver) this.#workload.checkOverdue()
   }
 
@@ -146,10 +148,22 @@ class Simulation<A extends Action> {
     const cluster = this.#cluster
     const { findings } = cluster
     const words = () => `${when}: ${JSON.stringify(cluster.standings)}`
-    const hasLeader = await cluster.until(() => cluster.leader !== undefined)
+    const hasLeader = await cluster.until(() => {
+      this.#startNewcomers()
+      return cluster.leader !== undefined
+    })
     findings.expect(hasLeader, 'L1 a leader emerges', words)
-    const isAtRest = await cluster.until(() => cluster.isAtRest)
+    const isAtRest = await cluster.until(() => {
+      this.#startNewcomers()
+      return cluster.isAtRest
+    })
     findings.expect(isAtRest, 'L2 members converge', words)
+  }
+
+  /** Who was let in when nobody waited there any more is started once it is known. */
+  #startNewcomers(): void {
+    const { seats, watch } = this.#cluster
+    for (const seat of seats) if (watch.members.has(seat.name)) seat.enlist()
   }
 
   /** L3: writes and strong reads through every member; they may wait behind what is left of earlier calls. */

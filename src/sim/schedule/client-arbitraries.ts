@@ -15,7 +15,8 @@ const ACKS: readonly WriteAck[] = [
   'all',
   { members: 2 },
 ]
-const LEVELS = ['strong', 'session', 'eventual'] as const
+/** What may be stale is so seldom enough. */
+const LEVELS = ['strong', 'session', 'eventual', 'eventual'] as const
 const CLIENT_MAX = 5
 const KEY_MAX = 63
 const TIMEOUTS_MS: readonly number[] = [2000, 500, 10_000]
