@@ -98,7 +98,8 @@ export class Administration {
       }
       case 'replace': {
         const newcomer = this.#newcomer(event.who)
-        return newcomer && members.replace([{ remove: name, add: newcomer }], options)
+        if (newcomer === undefined || newcomer.id === name) return undefined
+        return members.replace([{ remove: name, add: newcomer }], options)
       }
       case 'promote':
         return members.promote(name, options)
