@@ -27,6 +27,8 @@ export interface CheckpointPorts {
   isBarred(): boolean
   /** The log begins after `index`. */
   compacted(index: LogIndex): void
+  /** Everything up to here is applied, as the core knows it. */
+  applied(): LogIndex
 }
 
 /** Checkpoints since the start. */
@@ -114,7 +116,9 @@ export class Checkpoints {
     const archived = await this.#ports.archived(index)
     const spared = this.#log.indexBefore(this.#ports.isShort() ? 0 : this.#keptBytes())
     const wanted = Math.max(this.#retained, spared)
-    await this.#compact(Math.min(index, archived, this.#ports.floor(), wanted))
+    // The state may be a batch ahead of what the core has heard is applied, which its log must hold until it has.
+    const applied = this.#ports.applied()
+    await this.#compact(Math.min(index, archived, this.#ports.floor(), wanted, applied))
     return index
   }
 

@@ -119,6 +119,7 @@ export class Engine {
       isAlone: () => this.#roster.isSoleVoter && this.#roster.others.length === 0,
       archived: async (index) => this.#archive?.keep(log, index) ?? Number.POSITIVE_INFINITY,
       compacted: (index) => this.driver.step({ type: 'compacted', index }),
+      applied: () => this.core.status().appliedIndex,
     })
     this.#archive = archiveOf(env, options, identity)
     this.backups = this.#newBackups()

@@ -269,11 +269,18 @@ export class Writer {
     try {
       await this.#backend.awaitApplied(result.index, where, deadline, signal)
     } catch (error) {
-      this.#backend.calls.failed(error)
-      throw error
+      const told = committed(error)
+      this.#backend.calls.failed(told)
+      throw told
     }
     return result
   }
+}
+
+/** What ended the wait for others did not undo the write, whoever says so: a member that closes or was removed, say. */
+function committed(error: unknown): unknown {
+  if (!(error instanceof StoreError) || error.outcome === 'committed') return error
+  return new StoreError(error.code, error.message, { outcome: 'committed', cause: error })
 }
 
 /** @throws {StoreError} when nothing happened for another reason than what the command itself asks. */
