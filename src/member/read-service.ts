@@ -174,6 +174,7 @@ export class ReadService {
     this.#waits.onApplied()
   }
 
+  /** Reads have nothing to be served from; who waits for an entry goes on waiting: it will be applied here. */
   onStateLost(error: StoreError): void {
     this.#reads.end(error)
   }

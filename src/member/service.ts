@@ -230,7 +230,7 @@ export class Service {
   /** The state is lost until another one is here. */
   onStateLost(error: StoreError): void {
     this.#watches.onStateLost()
-    this.#reads.end(error)
+    this.#reads.onStateLost(error)
   }
 
   /** Another role, leader or term; says whether the way to the leader has changed. */

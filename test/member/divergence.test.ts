@@ -183,8 +183,12 @@ function applyNextRequestsUnseen(cluster: SimCluster, name: string): void {
 }
 
 /** Three members, of which c takes the next request of every client for one that it has applied. */
-async function divergent(seed: number, storage: object): Promise<SimCluster> {
-  const cluster = await SimCluster.start(seed, ['a', 'b', 'c'], {
+async function divergent(
+  seed: number,
+  storage: object,
+  names: readonly string[] = ['a', 'b', 'c'],
+): Promise<SimCluster> {
+  const cluster = await SimCluster.start(seed, names, {
     storage: { compareMs: COMPARE_MS, ...storage },
   })
   await cluster.awaitLeader()
@@ -282,5 +286,21 @@ test('two members that differ both say so, and both go on', async () => {
     assert.match(cluster.store(name).status().words.join(' '), /nobody can tell which/)
   }
   await cluster.run(cluster.store('b').put('k', 1))
+  await cluster.close()
+})
+
+test('a write that waits for all members goes on waiting while the state of its own is had again', async () => {
+  const cluster = await divergent(9, {}, ['a', 'b', 'c', 'd', 'e'])
+  cluster.kill('e')
+  let isRebuilt = false
+  cluster.store('c').on('rebuilt', () => {
+    isRebuilt = true
+  })
+  const write = cluster.store('c').put('after', 1, { ack: 'all', timeoutMs: 60_000 })
+  await cluster.run(cluster.store('a').put('parts', 1))
+  await cluster.world.advance(10_000)
+  assert.ok(isRebuilt)
+  await cluster.restart('e')
+  await cluster.run(write)
   await cluster.close()
 })
