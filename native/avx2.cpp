@@ -16,19 +16,11 @@ QUORATE_TARGET_BEGIN("avx2")
 namespace {
 
 #include "dot.hpp"
+#include "wide.hpp"
+#include "avx2-registers.hpp"
 #include "shuffle.hpp"
 
-struct Isa {
-  using Register = __m256i;
-  static constexpr size_t kBytes = 32;
-  static Register zero() { return _mm256_setzero_si256(); }
-  static Register load(const Byte* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void store(Byte* p, Register x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
-  }
-  static Register exclusive_or(Register a, Register b) { return _mm256_xor_si256(a, b); }
+struct Isa : Avx2Registers {
   static Register low_nibbles(Register x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
   static Register high_nibbles(Register x) { return low_nibbles(_mm256_srli_epi64(x, 4)); }
   static Register table(const Byte* p) {

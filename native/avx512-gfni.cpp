@@ -16,15 +16,11 @@ QUORATE_TARGET_BEGIN("avx512f,avx512bw,gfni")
 namespace {
 
 #include "dot.hpp"
+#include "wide.hpp"
+#include "avx512-registers.hpp"
 #include "affine.hpp"
 
-struct Isa {
-  using Register = __m512i;
-  static constexpr size_t kBytes = 64;
-  static Register zero() { return _mm512_setzero_si512(); }
-  static Register load(const Byte* p) { return _mm512_loadu_si512(p); }
-  static void store(Byte* p, Register x) { _mm512_storeu_si512(p, x); }
-  static Register exclusive_or(Register a, Register b) { return _mm512_xor_si512(a, b); }
+struct Isa : Avx512Registers {
   static Register matrix(std::uint64_t m) {
     return _mm512_set1_epi64(static_cast<long long>(m));
   }

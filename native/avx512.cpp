@@ -16,15 +16,11 @@ QUORATE_TARGET_BEGIN("avx512f,avx512bw")
 namespace {
 
 #include "dot.hpp"
+#include "wide.hpp"
+#include "avx512-registers.hpp"
 #include "shuffle.hpp"
 
-struct Isa {
-  using Register = __m512i;
-  static constexpr size_t kBytes = 64;
-  static Register zero() { return _mm512_setzero_si512(); }
-  static Register load(const Byte* p) { return _mm512_loadu_si512(p); }
-  static void store(Byte* p, Register x) { _mm512_storeu_si512(p, x); }
-  static Register exclusive_or(Register a, Register b) { return _mm512_xor_si512(a, b); }
+struct Isa : Avx512Registers {
   static Register low_nibbles(Register x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
   static Register high_nibbles(Register x) { return low_nibbles(_mm512_srli_epi64(x, 4)); }
   static Register table(const Byte* p) {

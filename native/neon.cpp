@@ -12,6 +12,7 @@ namespace quorate {
 namespace {
 
 #include "dot.hpp"
+#include "wide.hpp"
 #include "shuffle.hpp"
 
 struct Isa {

@@ -4,17 +4,10 @@
 // Included inside an anonymous namespace only (see kernel.hpp).
 
 template <class Isa, int kWidth, int kRowsHeld>
-struct ShuffleVector {
+struct ShuffleVector : Wide<Isa, kWidth> {
   using Register = typename Isa::Register;
-  static constexpr size_t kBytes = kWidth * Isa::kBytes;
+  using Sum = typename Wide<Isa, kWidth>::Sum;
   static constexpr int kRows = kRowsHeld;
-
-  struct Sum {
-    Register part[kWidth];
-    Sum() {
-      for (auto& each : part) each = Isa::zero();
-    }
-  };
 
   struct Block {
     Register whole[kWidth];
@@ -29,12 +22,6 @@ struct ShuffleVector {
     }
   };
 
-  static void add(Sum& sum, const Block& block) {
-    for (int i = 0; i < kWidth; i++) {
-      sum.part[i] = Isa::exclusive_or(sum.part[i], block.whole[i]);
-    }
-  }
-
   static void add_product(Sum& sum, const Block& block, Byte c) {
     const Register low = Isa::table(kNibbles.product[c]);
     const Register high = Isa::table(kNibbles.product[c] + 16);
@@ -43,9 +30,5 @@ struct ShuffleVector {
                                                  Isa::look_up(high, block.high[i]));
       sum.part[i] = Isa::exclusive_or(sum.part[i], product);
     }
-  }
-
-  static void store(Byte* address, const Sum& sum) {
-    for (int i = 0; i < kWidth; i++) Isa::store(address + i * Isa::kBytes, sum.part[i]);
   }
 };

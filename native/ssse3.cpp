@@ -16,6 +16,7 @@ QUORATE_TARGET_BEGIN("ssse3")
 namespace {
 
 #include "dot.hpp"
+#include "wide.hpp"
 #include "shuffle.hpp"
 
 struct Isa {
