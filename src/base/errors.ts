@@ -37,6 +37,12 @@ export type StoreErrorCode =
   | 'QUORATE_NO_LEASE'
   /** The write would change more in one step than is allowed; see the message. */
   | 'QUORATE_TOO_LARGE'
+  /** Too few members made the shards of a large value durable in time: nothing was written. */
+  | 'QUORATE_UNDERCOVERED'
+  /** Fewer shards of a large value than are needed can be had at present; the message says who has the others. */
+  | 'QUORATE_BLOB_UNREADABLE'
+  /** Another value has taken the place of the large one that was being read, and its shards have gone: read again. */
+  | 'QUORATE_BLOB_GONE'
   /** The data folder is in use by another process. */
   | 'QUORATE_LOCKED'
   /** The data folder or the peer belongs to another cluster. */

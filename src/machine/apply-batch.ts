@@ -122,7 +122,8 @@ export class ApplyBatch implements CommandVisitor {
 
   #putExpiring(key: Buffer, value: Buffer, checksum: number, ttlMs: number): void {
     const revision = this.#revision
-    const { stored, seal } = makeStoredValue(value, checksum, revision, { type: 'ttl', ttlMs })
+    const expiry = { type: 'ttl', ttlMs } as const
+    const { stored, seal } = makeStoredValue({ value, checksum, expiry }, revision)
     this.#digest.addPut(seal, key.length, value.length)
     this.#batch.put(this.#key.of(key), stored)
     this.#batch.put(ttlKey(key), encodeTtl(key, { ttlMs, revision }))

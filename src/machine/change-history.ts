@@ -22,8 +22,10 @@ import type { RequestOutcome } from './sessions.js'
 export interface Change {
   readonly type: 'put' | 'del'
   readonly key: Buffer
-  /** The value as the Store encoded it; undefined when the key was removed. */
+  /** The value as the Store encoded it, or its manifest; undefined when the key was removed. */
   readonly value: Buffer | undefined
+  /** The value lies in shards. */
+  readonly isCoded?: true
 }
 
 /** What one entry changed, in order; visible together. */

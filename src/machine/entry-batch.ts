@@ -5,7 +5,7 @@
  *   1. it ends at the end of an entry, and carries everything that its entries changed
  *   2. entries with commands that depend on the state are never in one batch with others: what they read is in the
  *      database or in their overlay
- *   3. it ends where a pin wants it to
+ *   3. it ends where a pin wants it to, and where what is retained changes: that is the state to be retained
  */
 import { assert } from '../base/assert.js'
 import { asBuffer } from '../base/bytes.js'
@@ -19,6 +19,8 @@ import {
 } from '../wire/request.js'
 import { ApplyBatch } from './apply-batch.js'
 import type { Change } from './change-history.js'
+import { NO_CODED } from './coded-keys.js'
+import { type ShardMembers, shardMembersOf } from './coverage.js'
 import { interpretEntry, undecodable } from './interpret-entry.js'
 import type { LoadedState } from './load-state.js'
 import { Overlay } from './overlay.js'
@@ -41,6 +43,10 @@ export class EntryBatch {
   #storedMembers: Uint8Array | undefined
   #reached: EntryId
   #configuration: Configuration
+  /** Of `#configuration`, once they were asked for. */
+  #shardMembers: ShardMembers | undefined
+  /** Whether its last entry changed what is retained. */
+  #hasRetained = false
   /** The entry that is being interpreted, which belongs to the batch; 0 when none is. */
   #interpreting: LogIndex = 0
   /** What each entry of the batch did, if they were interpreted. */
@@ -72,6 +78,7 @@ export class EntryBatch {
     this.#storedMembers = members
     this.#reached = { index: state.appliedIndex, term: state.appliedTerm }
     this.#configuration = configurationOf(loaded, this.#options)
+    this.#shardMembers = undefined
     this.#batch.restart(database.batch(), this.#digest)
   }
 
@@ -83,6 +90,11 @@ export class EntryBatch {
   /** The earliest entry at which the batch can still be made to end. */
   get nextEnd(): LogIndex {
     return Math.max(this.#reached.index, this.#interpreting)
+  }
+
+  /** Whether it ends with an entry that changed what is retained. */
+  get hasRetained(): boolean {
+    return this.#hasRetained
   }
 
   /** The configuration at `reached`. */
@@ -108,6 +120,7 @@ export class EntryBatch {
   async fill(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
     const next = entries[applied.length]!
     this.#interpreted = []
+    this.#hasRetained = false
     this.#fillPlain(entries, applied)
     if (this.#reached.index === next.index - 1) await this.#interpret(entries, applied)
   }
@@ -134,7 +147,8 @@ export class EntryBatch {
   /** The same as `#fillPlain` for entries that depend on the state, at least one. */
   async #interpret(entries: readonly Entry[], applied: AppliedEntry[]): Promise<void> {
     const overlay = new Overlay(this.#database)
-    const target = { overlay, sessions: this.#sessions, digest: this.#digest }
+    const shardMembers = (): ShardMembers => this.#ownShardMembers()
+    const target = { overlay, sessions: this.#sessions, digest: this.#digest, shardMembers }
     let reached = this.#reached
     try {
       while (applied.length < entries.length && !overlay.isFull) {
@@ -143,12 +157,14 @@ export class EntryBatch {
         requireNext(entry, reached)
         const { index, term } = entry
         this.#interpreting = index
-        const { outcomes, changes, expiry } = await interpretEntry(entry, target)
+        const interpreted = await interpretEntry(entry, target)
+        const { outcomes, changes, expiry, coded } = interpreted
         reached = { index, term }
         this.#interpreted.push(changes)
         this.#digest.endEntry(index, term, this.#sessions)
-        applied.push({ index, term, outcomes, configuration: undefined, expiry })
-        if (this.#pins.has(index)) break
+        applied.push({ index, term, outcomes, configuration: undefined, expiry, coded })
+        this.#hasRetained = interpreted.hasRetained
+        if (this.#hasRetained || this.#pins.has(index)) break
       }
       // Not before: until its end is known nobody may count on where the batch ends.
       this.#reached = reached
@@ -173,10 +189,16 @@ export class EntryBatch {
       const { index, term } = entry
       this.#digest.endEntry(index, term, this.#sessions)
       const expiry = this.#batch.takeNotes()
-      applied.push({ index, term, outcomes: this.#outcomes, configuration, expiry })
+      const outcomes = this.#outcomes
+      applied.push({ index, term, outcomes, configuration, expiry, coded: NO_CODED })
       if (this.#pins.has(index)) break
     }
     this.#reached = { index: this.#reached.index, term: this.#reached.term }
+  }
+
+  #ownShardMembers(): ShardMembers {
+    this.#shardMembers ??= shardMembersOf(this.#configuration)
+    return this.#shardMembers
   }
 
   #reconfigure(entry: Entry): Configuration | undefined {
@@ -184,6 +206,7 @@ export class EntryBatch {
     const after = this.#options.confChange(before, entry)
     if (after === before) return undefined
     this.#configuration = after
+    this.#shardMembers = undefined
     this.#digest.addConfiguration(after.conf, after.members)
     return after
   }

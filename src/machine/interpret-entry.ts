@@ -5,6 +5,8 @@ import type { Entry } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
 import { isOwnRequest, type RequestHeader, readCommands, visitRequests } from '../wire/request.js'
 import type { Change } from './change-history.js'
+import type { CodedNote } from './coded-keys.js'
+import type { ShardMembers } from './coverage.js'
 import type { ExpiryNote } from './expiry-note.js'
 import { Interpreter } from './interpreter.js'
 import type { Overlay } from './overlay.js'
@@ -17,6 +19,8 @@ export interface EntryTarget {
   readonly overlay: Overlay
   readonly sessions: SessionTable
   readonly digest: StateDigest
+  /** Of the configuration at the entry. */
+  readonly shardMembers: () => ShardMembers
 }
 
 /** What became of the entry. */
@@ -24,6 +28,9 @@ export interface Interpreted {
   readonly outcomes: readonly RequestOutcome[]
   readonly changes: readonly Change[]
   readonly expiry: readonly ExpiryNote[]
+  readonly coded: readonly CodedNote[]
+  /** Whether what is retained is something else now. */
+  readonly hasRetained: boolean
 }
 
 /**
@@ -33,9 +40,11 @@ export interface Interpreted {
  */
 export async function interpretEntry(entry: Entry, target: EntryTarget): Promise<Interpreted> {
   try {
-    const interpreter = new Interpreter(target.overlay, target.digest, entry.index)
+    const { overlay, digest, shardMembers } = target
+    const interpreter = new Interpreter(overlay, digest, entry, shardMembers)
     const outcomes = await applyRequests(entry, target, interpreter)
-    return { outcomes, changes: interpreter.changes, expiry: interpreter.notes }
+    const { changes, notes: expiry, coded, hasRetained } = interpreter
+    return { outcomes, changes, expiry, coded, hasRetained }
   } catch (error) {
     throw error instanceof DecodeError ? undecodable(entry, error) : error
   }

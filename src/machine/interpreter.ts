@@ -1,16 +1,18 @@
 /**
- * Carries out the commands of one entry that depend on the state: transactions, clears, leases, and plain ones between
- * them. The rest is applied without looking (apply-batch.ts).
+ * Carries out the commands of one entry that depend on the state: transactions, clears, leases, coded values, and plain
+ * ones between them. The rest is applied without looking (apply-batch.ts).
  *
  * Invariants:
  *   1. a command happens as a whole or, when its result says so, not at all
  *   2. what an entry does depends on the state before it and on its bytes alone; in particular not on any clock
  *   3. an entry removes at most CLEAR_KEYS_MAX keys, and about CLEAR_BYTES_MAX bytes of keys, by clears and the ends of
  *      leases together
+ *   4. a manifest comes into the state only in the term of its blob, and only when the members of its index hold enough
+ *      shards of every part; no shard is read for that. So a blob that no entry of its term introduced never will be
  */
 import { unreachable } from '../base/assert.js'
 import { asBuffer, equalBytes } from '../base/bytes.js'
-import type { LogIndex } from '../raft/types.js'
+import type { EntryId, LogIndex } from '../raft/types.js'
 import {
   CLEAR_BYTES_MAX,
   CLEAR_KEYS_MAX,
@@ -22,13 +24,22 @@ import {
   RESULT_NO_LEASE,
   RESULT_PARTLY,
   RESULT_TOO_LARGE,
+  RESULT_UNCOVERED,
   RESULT_YES,
+  type Respread,
+  type Retain,
+  type Retained,
   readsState,
 } from '../wire/command.js'
+import { decodeManifest, isSameBlob, type Manifest } from '../wire/manifest.js'
 import type { ReadCommand, ReadOperation, ReadPut } from '../wire/read-command.js'
+import { encodeRetained } from '../wire/retained.js'
 import type { Change } from './change-history.js'
+import { CODED_RECORD, type CodedNote, codedKey } from './coded-keys.js'
+import { isCovered, type ShardMembers } from './coverage.js'
+import { type Effect, Effects } from './effects.js'
 import type { ExpiryNote } from './expiry-note.js'
-import { attachmentsOf, DATA_PREFIX, dataRange, prefixed } from './key-space.js'
+import { attachmentsOf, DATA_PREFIX, dataRange, prefixed, RETAINED_KEY } from './key-space.js'
 import {
   ATTACHMENT,
   attachmentKey,
@@ -42,45 +53,61 @@ import {
   ttlKey,
 } from './lease-record.js'
 import type { Overlay } from './overlay.js'
+import { begun, confirmed, readRetained } from './retained-record.js'
 import type { StateDigest } from './state-digest.js'
 import { makeStoredValue, readStoredValue, type StoredValue } from './stored-value.js'
-
-/** What a command has done so far; counts only when the command ends well. */
-type Effect =
-  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer; readonly seal: number }
-  | { readonly type: 'del'; readonly key: Buffer }
-  /** A record about leases, by its key in the database. */
-  | { readonly type: 'record'; readonly key: Buffer; readonly value: Buffer | undefined }
-  | { readonly type: 'note'; readonly note: ExpiryNote }
 
 /** The commands of the entry at one index; see the file's comment. */
 export class Interpreter {
   readonly #overlay: Overlay
-  readonly #digest: StateDigest
+  readonly #entry: EntryId
   readonly #index: LogIndex
-  readonly #changes: Change[] = []
-  readonly #notes: ExpiryNote[] = []
-  #effects: Effect[] = []
+  readonly #shardMembers: () => ShardMembers
+  readonly #effects: Effects
+  #hasRetained = false
   #removedKeys = 0
   #removedBytes = 0
 
-  /** What its commands do goes into `overlay` and `digest`. */
-  constructor(overlay: Overlay, digest: StateDigest, index: LogIndex) {
+  /**
+   * What its commands do goes into `overlay` and `digest`.
+   * @param shardMembers those of the configuration at the entry
+   */
+  constructor(
+    overlay: Overlay,
+    digest: StateDigest,
+    entry: EntryId,
+    shardMembers: () => ShardMembers,
+  ) {
     this.#overlay = overlay
-    this.#digest = digest
-    this.#index = index
+    this.#effects = new Effects(digest)
+    this.#entry = entry
+    this.#index = entry.index
+    this.#shardMembers = shardMembers
   }
 
   /** What happened to the users' keys, in order. */
   get changes(): readonly Change[] {
-    return this.#changes
+    return this.#effects.changes
   }
 
   get notes(): readonly ExpiryNote[] {
-    return this.#notes
+    return this.#effects.notes
   }
 
-  /** Carries out `command`; its result byte if it has one. @throws {StoreError} QUORATE_CORRUPTION, QUORATE_FORMAT */
+  /** The large values that came into force, in order. */
+  get coded(): readonly CodedNote[] {
+    return this.#effects.coded
+  }
+
+  /** Whether what is retained is something else now. */
+  get hasRetained(): boolean {
+    return this.#hasRetained
+  }
+
+  /**
+   * Carries out `command`; its result byte if it has one.
+   * @throws {StoreError} QUORATE_CORRUPTION, QUORATE_FORMAT; {DecodeError} for a manifest of a newer version
+   */
   async run(command: ReadCommand): Promise<number | undefined> {
     const result = await this.#run(command)
     this.#commit()
@@ -107,6 +134,16 @@ export class Interpreter {
       case 'expire':
         await this.#expire(command)
         return undefined
+      case 'respread':
+        await this.#respread(command)
+        return undefined
+      case 'forget':
+        for (const key of command.keys) await this.#forget(key)
+        return undefined
+      case 'retain':
+      case 'retained':
+        await this.#retain(command)
+        return undefined
       default:
         return unreachable(command)
     }
@@ -126,6 +163,7 @@ export class Interpreter {
   /** Does all of `operations` or nothing; `noLease` when one of their leases is not alive. */
   async #attempt(operations: readonly ReadOperation[], noLease: number): Promise<number> {
     if (!(await this.#areAlive(operations))) return noLease
+    if (!this.#noteCoded(operations)) return RESULT_UNCOVERED
     const [keys, bytes] = [this.#removedKeys, this.#removedBytes]
     for (const operation of operations) {
       if (operation.type === 'put') this.#put(operation)
@@ -172,6 +210,23 @@ export class Interpreter {
     return true
   }
 
+  /** Notes the coded values among `operations`; false when the shards of one are not on enough members. */
+  #noteCoded(operations: readonly ReadOperation[]): boolean {
+    const noted: Effect[] = []
+    for (const operation of operations) {
+      if (operation.type !== 'put' || !operation.coded) continue
+      const manifest = decodeManifest(operation.value)
+      if (!this.#mayIntroduce(manifest)) return false
+      noted.push({ type: 'coded', coded: { key: asBuffer(operation.key), manifest } })
+    }
+    for (const effect of noted) this.#effects.add(effect)
+    return true
+  }
+
+  #mayIntroduce(manifest: Manifest): boolean {
+    return manifest.id.term === this.#entry.term && isCovered(manifest, this.#shardMembers())
+  }
+
   async #holdAll(compares: readonly Compare[]): Promise<boolean> {
     for (const compare of compares) if (!(await this.#holds(compare))) return false
     return true
@@ -191,7 +246,7 @@ export class Interpreter {
       case 'absent':
         return stored === undefined
       case 'value':
-        return stored !== undefined && equalBytes(stored.value, compare.value)
+        return isPlainValue(stored) && equalBytes(stored.value, compare.value)
       default:
         return unreachable(compare)
     }
@@ -252,6 +307,37 @@ export class Interpreter {
     if (isDue) this.#del(asBuffer(key))
   }
 
+  /** Done also when it is done already: on a member that mended the value with what another had by then. */
+  async #respread({ expected, put }: Respread<ReadOperation>): Promise<void> {
+    const stored = await this.#stored(put.key)
+    if (!stored?.isCoded) return
+    const [before, manifest] = [decodeManifest(stored.value), decodeManifest(put.value)]
+    const isExpected = isSameBlob(before.id, expected) || isSameBlob(before.id, manifest.id)
+    const isSameValue = before.bytes === manifest.bytes && before.isStream === manifest.isStream
+    if (!isExpected || !isSameValue || !this.#mayIntroduce(manifest)) return
+    const { revision, expiry } = stored
+    const { stored: bytes, seal } = makeStoredValue({ ...put, ...(expiry && { expiry }) }, revision)
+    this.#overlay.set(prefixed(DATA_PREFIX, put.key), bytes)
+    const coded = { key: asBuffer(put.key), manifest }
+    this.#effects.add({ type: 'respread', coded, bytes: put.value.length, seal })
+  }
+
+  async #forget(key: Uint8Array): Promise<void> {
+    if ((await this.#stored(key))?.isCoded) return
+    this.#setRecord(codedKey(key), undefined)
+  }
+
+  async #retain(command: Retain | Retained): Promise<void> {
+    const before = readRetained(await this.#overlay.get(RETAINED_KEY))
+    const after =
+      command.type === 'retain'
+        ? begun(before, command, this.#entry, this.#shardMembers())
+        : confirmed(before, command)
+    if (after === undefined) return
+    this.#setRecord(RETAINED_KEY, encodeRetained(after))
+    this.#hasRetained = true
+  }
+
   async #lease(id: Uint8Array): Promise<Lease | undefined> {
     const record = await this.#overlay.get(leaseKey(id))
     return record === undefined ? undefined : decodeLease(id, record)
@@ -262,12 +348,16 @@ export class Interpreter {
     return bytes === undefined ? undefined : readStoredValue(key, bytes)
   }
 
-  #put({ key, value, checksum, expiry }: ReadPut): void {
-    const { stored, seal } = makeStoredValue(value, checksum, this.#index, expiry)
+  #put(put: ReadPut): void {
+    const { key, value, expiry, coded } = put
+    const { stored, seal } = makeStoredValue(put, this.#index)
     this.#overlay.set(prefixed(DATA_PREFIX, key), stored)
-    this.#effects.push({ type: 'put', key: asBuffer(key), value: asBuffer(value), seal })
-    if (expiry === undefined) return
+    const plain = { type: 'put' as const, key: asBuffer(key), value: asBuffer(value) }
+    const change = coded ? { ...plain, isCoded: coded } : plain
+    this.#effects.add({ type: 'put', change, seal })
     // These follow from the value, which is digested: they need no effect of their own.
+    if (coded) this.#overlay.set(codedKey(key), CODED_RECORD)
+    if (expiry === undefined) return
     if (expiry.type === 'lease') this.#overlay.set(attachmentKey(expiry.lease, key), ATTACHMENT)
     else this.#overlay.set(ttlKey(key), encodeTtl(key, { ...expiry, revision: this.#index }))
     if (expiry.type === 'ttl') {
@@ -277,7 +367,7 @@ export class Interpreter {
 
   #del(key: Buffer): void {
     this.#overlay.set(prefixed(DATA_PREFIX, key), undefined)
-    this.#effects.push({ type: 'del', key })
+    this.#effects.add({ type: 'del', key })
   }
 
   #setLease(id: Uint8Array, lease: Lease): void {
@@ -288,11 +378,11 @@ export class Interpreter {
 
   #setRecord(key: Buffer, value: Buffer | undefined): void {
     this.#overlay.set(key, value)
-    this.#effects.push({ type: 'record', key, value })
+    this.#effects.add({ type: 'record', key, value })
   }
 
   #note(note: ExpiryNote): void {
-    this.#effects.push({ type: 'note', note })
+    this.#effects.add({ type: 'note', note })
   }
 
   #mayRemove(maxBytes: number): boolean {
@@ -306,37 +396,19 @@ export class Interpreter {
 
   #undo(removedKeys: number, removedBytes: number): void {
     this.#overlay.undo()
-    this.#effects = []
+    this.#effects.undo()
     this.#removedKeys = removedKeys
     this.#removedBytes = removedBytes
   }
 
   #commit(): void {
-    for (const effect of this.#effects) {
-      switch (effect.type) {
-        case 'put': {
-          const { key, value, seal } = effect
-          this.#digest.addPut(seal, key.length, value.length)
-          this.#changes.push({ type: 'put', key, value })
-          break
-        }
-        case 'del':
-          this.#digest.addDel(effect.key)
-          this.#changes.push({ type: 'del', key: effect.key, value: undefined })
-          break
-        case 'record':
-          this.#digest.addRecord(effect.key, effect.value)
-          break
-        case 'note':
-          this.#notes.push(effect.note)
-          break
-        default:
-          unreachable(effect)
-      }
-    }
-    this.#effects = []
+    this.#effects.commit()
     this.#overlay.keep()
   }
+}
+
+function isPlainValue(stored: StoredValue | undefined): stored is StoredValue {
+  return stored !== undefined && !stored.isCoded
 }
 
 function isAttached(stored: StoredValue | undefined, lease: Uint8Array): boolean {

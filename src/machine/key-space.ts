@@ -6,9 +6,10 @@
 import type { KeyRange } from '../env/database.js'
 import { KEY_BYTES_MAX } from '../wire/command.js'
 
-/** On disk: the state record, under this byte alone, and the members, under this byte and one more. */
+/** On disk: the state record, under this byte alone; members and retained checkpoints, under it and one more. */
 const META_PREFIX = 0x00
 const MEMBERS_SUFFIX = 0x01
+const RETAINED_SUFFIX = 0x02
 /** On disk: the user's keys. */
 export const DATA_PREFIX = 0x01
 /** On disk: one record per client. */
@@ -19,11 +20,16 @@ export const LEASE_PREFIX = 0x03
 export const ATTACHMENT_PREFIX = 0x04
 /** On disk: a key that was written with a time to live (lease-record.ts). */
 export const TTL_PREFIX = 0x05
+/** On disk: a key that a coded value was put under; a list of what to look at for large values. */
+export const CODED_PREFIX = 0x06
 
 /** The key of the state record. */
 export const META_KEY: Buffer = Buffer.of(META_PREFIX)
 /** The key of the members (wire/directory.ts). */
 export const MEMBERS_KEY: Buffer = Buffer.of(META_PREFIX, MEMBERS_SUFFIX)
+
+/** The key of what is retained (wire/retained.ts); not there before anything was. */
+export const RETAINED_KEY: Buffer = Buffer.of(META_PREFIX, RETAINED_SUFFIX)
 
 /** All keys below `prefix`. */
 export function prefixRange(prefix: number): KeyRange {

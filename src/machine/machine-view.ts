@@ -7,6 +7,7 @@
 import { asBuffer } from '../base/bytes.js'
 import type { Cursor, DatabaseSnapshot, KeyRange } from '../env/database.js'
 import type { EntryId, LogIndex, Term } from '../raft/types.js'
+import { type CodedSlice, codedKeysIn } from './coded-keys.js'
 import { expiringIn, type Sweep, sweep } from './expiring.js'
 import type { ExpiryNote } from './expiry-note.js'
 import { DATA_PREFIX, type DataKey, dataRange, META_KEY, prefixed } from './key-space.js'
@@ -84,6 +85,11 @@ export class MachineView {
   /** Looks for what is listed under a lease without need; see expiring.ts. @throws {StoreError} QUORATE_CORRUPTION */
   sweep(from: Uint8Array | undefined): Promise<Sweep> {
     return sweep(this.#snapshot, from)
+  }
+
+  /** Some of the large values, and of the keys listed without need. @throws {StoreError} QUORATE_CORRUPTION */
+  codedKeys(after: Uint8Array | undefined, limit: number): Promise<CodedSlice> {
+    return codedKeysIn(this.#snapshot, after, limit)
   }
 
   async close(): Promise<void> {

@@ -19,14 +19,17 @@ import { asBuffer } from '../base/bytes.js'
 import { StoreError, type StoreErrorCode } from '../base/errors.js'
 import type { Database, DatabaseSnapshot, Databases } from '../env/database.js'
 import type { ConfState, Entry, EntryId, LogIndex, Term } from '../raft/types.js'
+import type { RetainedRecord } from '../wire/retained.js'
 import { type Change, ChangeHistory } from './change-history.js'
+import type { CodedNote, CodedSlice } from './coded-keys.js'
 import { EntryBatch } from './entry-batch.js'
 import type { ExpiryNote } from './expiry-note.js'
 import { healValue } from './heal-value.js'
-import { DATA_PREFIX, DataKey, prefixed } from './key-space.js'
+import { DATA_PREFIX, DataKey, prefixed, RETAINED_KEY } from './key-space.js'
 import { type LoadedState, loadState } from './load-state.js'
 import { appliedOf, MachineView } from './machine-view.js'
 import { type PendingCut, Pins } from './pins.js'
+import { readRetained } from './retained-record.js'
 import type { RequestOutcome } from './sessions.js'
 import { SharedDatabase } from './shared-database.js'
 import { readStoredValue, type StoredValue } from './stored-value.js'
@@ -62,6 +65,8 @@ export interface AppliedEntry {
   readonly configuration: Configuration | undefined
   /** What it says about things that go by themselves. */
   readonly expiry: readonly ExpiryNote[]
+  /** The large values that it put into force, or spread anew. */
+  readonly coded: readonly CodedNote[]
 }
 
 /** The state machine as plain data. */
@@ -105,6 +110,7 @@ export class StateMachine {
   #configuration: Configuration
   #checkpointIndex: LogIndex
   #recovery: MachineRecovery | undefined
+  #onRetained: ((state: DatabaseSnapshot) => void) | undefined
   /** Whether the database can be read: not while it is being opened again. */
   #isOpen = true
   #isGivenUp = false
@@ -199,6 +205,20 @@ export class StateMachine {
   /** From now on a database that refuses to be written is opened again. */
   recoverWith(recovery: MachineRecovery): void {
     this.#recovery = recovery
+  }
+
+  /**
+   * From now on `take` is given the state right after each entry that changes what is retained, before any entry after
+   * it is applied; it closes the snapshot. After a database was opened again it may be given the same state twice.
+   */
+  onRetained(take: (state: DatabaseSnapshot) => void): void {
+    this.#onRetained = take
+  }
+
+  /** What is retained. @throws {StoreError} QUORATE_NOT_READY unless `isOpen`; QUORATE_CORRUPTION */
+  get retained(): RetainedRecord {
+    this.#refuseWhileClosed()
+    return readRetained(this.#database.get(RETAINED_KEY))
   }
 
   /** Ends the attempts to open the database again: the apply that waits for it fails. */
@@ -330,6 +350,19 @@ export class StateMachine {
     const { coming, drop } = this.#pins.addCut(Math.max(index, this.#batch.nextEnd))
     const view = coming.then((snapshot) => snapshot && new MachineView(snapshot, this.#key))
     return { coming: view, drop }
+  }
+
+  /**
+   * Some of the large values of the present state; see coded-keys.ts. Costs `limit` reads at most.
+   * @throws {StoreError} QUORATE_NOT_READY unless `isOpen`; QUORATE_CORRUPTION
+   */
+  async codedKeys(after: Uint8Array | undefined, limit: number): Promise<CodedSlice> {
+    const view = this.view()
+    try {
+      return await view.codedKeys(after, limit)
+    } finally {
+      await view.close()
+    }
   }
 
   /**
@@ -479,6 +512,7 @@ export class StateMachine {
       this.#configuration = configuration
     }
     this.#pins.settle(reached.index, () => this.#database.snapshot())
+    if (this.#batch.hasRetained) this.#onRetained?.(this.#database.snapshot())
   }
 }
 

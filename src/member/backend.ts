@@ -5,6 +5,7 @@
  * hot path: one object per operation, and everything of one turn of the event loop travels together.
  */
 import type { StoreError } from '../base/errors.js'
+import type { BlobStatus } from '../blob/status.js'
 import type { KeyRange } from '../env/database.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
 import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
@@ -22,8 +23,11 @@ export type ReadLevel = ReadCall['level']
 
 /** A value as it is stored, with the log index of its last change. */
 export interface StoredValue {
+  /** Of a coded value its manifest (wire/manifest.ts). */
   readonly value: Buffer
   readonly revision: LogIndex
+  /** The value lies in shards elsewhere. */
+  readonly isCoded?: true
 }
 
 /** What a read does at a member whose state is not as new as it asks (docs/consistency.md). */
@@ -122,8 +126,10 @@ export type BackupRequest = Pick<ReadDemand, 'level' | 'minIndex' | 'deadline'> 
 export interface Change {
   readonly type: 'put' | 'del'
   readonly key: Uint8Array
-  /** Undefined when it was deleted. */
+  /** Undefined when it was deleted; of a coded value its manifest. */
   readonly value: Uint8Array | undefined
+  /** The value lies in shards elsewhere. */
+  readonly isCoded?: true
 }
 
 /** What one entry of the log changed; never cut in two. */
@@ -277,6 +283,9 @@ export interface MemberStatus {
   readonly members: readonly MemberView[]
   readonly snapshots: SnapshotStatus
   readonly space: SpaceStatus
+  readonly blobs: BlobStatus
+  /** Undefined while no checkpoint is retained. */
+  readonly retained?: RetainedStatus | undefined
   /** Connections refused on the port since the start, by reason. */
   readonly rejectedConnections: Readonly<Record<string, number>>
   readonly words: readonly string[]
@@ -317,6 +326,94 @@ export interface BackendEvents {
   fatal(error: Error): void
 }
 
+/** A large value on its way to the members: parts of it are coded and stored while the rest is still coming. */
+export interface BlobUpload {
+  /**
+   * Takes the next bytes, which are copied; resolves when more may follow. One call at a time.
+   * @throws {StoreError} QUORATE_NO_LEADER, QUORATE_TIMEOUT, QUORATE_UNDERCOVERED too few members store shards in time,
+   *   QUORATE_TOO_LARGE more than a manifest can describe, QUORATE_ABORTED; always of outcome `none`
+   */
+  write(bytes: Uint8Array): Promise<void>
+  /** The encoded manifest (wire/manifest.ts), once every part is durable at enough members. @throws as `write` */
+  finish(): Promise<Uint8Array>
+  /** Nothing refers to it, nor ever will: its shards may go. Never called after a write of the manifest was sent. */
+  drop(): void
+}
+
+/** What is to be stored as shards. */
+export interface UploadRequest {
+  /** Under which its manifest will be put. */
+  readonly key: Uint8Array
+  /** Whether it is a stream, to which no value encoding is applied. */
+  readonly isStream: boolean
+  /** On the backend's clock: no progress of `uploadStallMs` ends it as well. */
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** Bytes of a large value. */
+export interface FetchRequest {
+  readonly key: Uint8Array
+  /** Encoded, as it was read. */
+  readonly manifest: Uint8Array
+  /** From `start` up to and without `end`. */
+  readonly start: number
+  readonly end: number
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** The large values of a backend. */
+export interface Blobs {
+  /** Values of more bytes than this are stored as shards; Infinity: none are. */
+  readonly thresholdBytes: number
+  /** @throws {StoreError} QUORATE_OVERLOADED; what ends the backend */
+  upload(request: UploadRequest): BlobUpload
+  /**
+   * The bytes asked for, in memory of their own; bounded by FETCH_BYTES_MAX.
+   * @throws {StoreError} QUORATE_BLOB_UNREADABLE fewer shards than needed can be had: `message` names the members that
+   *   are missing, `retryable` while they may return; QUORATE_BLOB_GONE: another value has taken the place of this one
+   *   and its shards have gone: look the manifest up again; QUORATE_TIMEOUT, QUORATE_ABORTED
+   */
+  fetch(request: FetchRequest): Promise<Buffer>
+}
+
+/** A fetch is for so many bytes at most. */
+export const FETCH_BYTES_MAX = 1_048_576
+
+/** Until when a retained checkpoint is waited for. */
+export interface RetainRequest {
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** A state that enough members have as shards of their own. */
+export interface RetainedCheckpoint {
+  /** It holds exactly the entries up to here. */
+  readonly index: LogIndex
+  /** Of its image: two states are the same exactly if their roots are. 16 hexadecimal digits. */
+  readonly root: string
+}
+
+/** Retained checkpoints as one member knows them. */
+export interface RetainedStatus {
+  /** Of the durable one; undefined while there is none. */
+  readonly index: LogIndex | undefined
+  readonly root: string | undefined
+  /** So many members are enough to read it. */
+  readonly dataShards: number
+  /** Of its shards on this member's disk. */
+  readonly bytes: number
+  /** How this member stands: `diverged` when it made another one than the others did. */
+  readonly here: 'making' | 'whole' | 'lacking' | 'diverged'
+  /** Members that have all of their shards, as far as they have said so. */
+  readonly heldBy: readonly string[]
+  /** The one that is to take its place. */
+  readonly making: LogIndex | undefined
+  /** Why this member could not make its shards. */
+  readonly failure: string | undefined
+}
+
 /** Whoever serves a Store. */
 export interface Backend {
   readonly clusterId: Uint8Array
@@ -352,8 +449,15 @@ export interface Backend {
     request: MembershipRequest,
     signal: AbortSignal | undefined,
   ): Promise<MembershipAnswer>
+  readonly blobs: Blobs
   /** Makes the applied state durable in the database; returns the index it holds. */
   checkpoint(): Promise<LogIndex>
+  /**
+   * Has the members retain the state with everything acknowledged before the call, as shards; resolves when it is
+   * durable at enough of them, and the one before may go.
+   * @throws {StoreError} QUORATE_TIMEOUT, QUORATE_ABORTED (outcome `unknown`), QUORATE_OVERLOADED
+   */
+  retain(request: RetainRequest): Promise<RetainedCheckpoint>
   /** Writes a backup into the folder `dest`, from a state as `request` asks for. */
   backup(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult>
   /** A call was refused because a bound on the Store's side is reached; undefined where nobody is to be told. */

@@ -11,8 +11,10 @@ import {
   ADDRESS_BYTES_MAX,
   type Directory,
   encodeRecords,
+  type MemberFacts,
   type MemberRecord,
 } from '../wire/directory.js'
+import { SLOT_MAX } from '../wire/manifest.js'
 import type { MemberChange } from '../wire/membership.js'
 import { nextNode } from './directory.js'
 
@@ -48,7 +50,7 @@ export function planChange(
 class Draft {
   readonly #directory: Directory
   readonly #steps: ConfChangeStep[] = []
-  readonly #records: MemberRecord[]
+  readonly #records: MemberFacts[]
   readonly #named = new Set<string>()
 
   constructor({ members, ...rest }: Directory, news: readonly MemberRecord[]) {
@@ -85,7 +87,7 @@ class Draft {
   }
 
   finish(): ConfChangeV2 {
-    const isRemoved = ({ nodeId }: MemberRecord) =>
+    const isRemoved = ({ nodeId }: MemberFacts) =>
       this.#steps.some(({ kind, node }) => kind === 'remove' && node === nodeId)
     const records = this.#records.filter((record) => !isRemoved(record))
     return { transition: 'auto', steps: this.#steps, context: encodeRecords(records) }
@@ -108,7 +110,11 @@ class Draft {
         `${silent.id} has no address that ${id} could reach: open it with 'listen' or 'members'`,
       )
     }
-    const nodeId = nextNode({ ...this.#directory, members: [...members, ...this.#records] })
+    const all = [...members, ...this.#records]
+    if (new Set(all.map((member) => member.nodeId)).size > SLOT_MAX) {
+      throw refuse('QUORATE_NOT_READY', `a cluster has up to ${SLOT_MAX + 1} members`)
+    }
+    const nodeId = nextNode({ members: all, removed })
     this.#records.push({ nodeId, id, address, incarnation: undefined })
     this.#step('addLearner', nodeId)
   }

@@ -6,6 +6,8 @@
  *   1. the directory lists exactly the members of the configuration
  *   2. names and numbers are never used again: those of removed members are kept in `removed`
  *   3. a change that breaks a rule here changes nothing at all, on any member (trap T-55)
+ *   4. a member keeps the slot that it was given when it came: the lowest one that nobody had, also none of those who
+ *      go with the same change. So no two members ever hold the same shard
  */
 import { StoreError } from '../base/errors.js'
 import type { Configuration } from '../machine/state-machine.js'
@@ -18,17 +20,20 @@ import {
   decodeDirectory,
   decodeRecords,
   encodeDirectory,
+  type MemberFacts,
   type MemberRecord,
 } from '../wire/directory.js'
+import { SLOT_MAX } from '../wire/manifest.js'
 import type { FirstMember } from './identity.js'
 
 /** The configuration that the log begins with. */
 export function firstConfiguration(firstMembers: readonly FirstMember[]): Configuration {
-  const members = firstMembers.map(({ nodeId, id, address }) => ({
+  const members = firstMembers.map(({ nodeId, id, address }, slot) => ({
     nodeId,
     id,
     address,
     incarnation: undefined,
+    slot,
   }))
   return {
     conf: {
@@ -95,7 +100,13 @@ export function incarnationsIn(entries: readonly Entry[]): Map<NodeId, string> {
 }
 
 /** The number of the next new member. */
-export function nextNode({ members, removed }: Directory): NodeId {
+export function nextNode({
+  members,
+  removed,
+}: {
+  readonly members: readonly Pick<MemberFacts, 'nodeId'>[]
+  readonly removed: Directory['removed']
+}): NodeId {
   return 1 + [...members, ...removed].reduce((most, { nodeId }) => Math.max(most, nodeId), 0)
 }
 
@@ -117,8 +128,9 @@ function changeDirectory(
     const present = known.get(record.nodeId)
     const isRight =
       present === undefined ? isNew(before, [...known.values()], record) : present.id === record.id
-    if (!isRight) return undefined
-    known.set(record.nodeId, record)
+    const slot = present?.slot ?? freeSlot([...known.values()])
+    if (!isRight || slot > SLOT_MAX) return undefined
+    known.set(record.nodeId, { ...record, slot })
   }
   const nodes = membersOf(conf)
   if (nodes.some((node) => !known.has(node))) return undefined
@@ -131,7 +143,15 @@ function changeDirectory(
   return { confIndex: isVisible ? index : before.confIndex, members, removed }
 }
 
-function recordsOf(change: ConfChangeV2, index: LogIndex): MemberRecord[] {
+/** The lowest slot that none of `members` has; SLOT_MAX + 1 when there is none. */
+function freeSlot(members: readonly MemberRecord[]): number {
+  const taken = new Set(members.map(({ slot }) => slot))
+  let slot = 0
+  while (taken.has(slot)) slot++
+  return slot
+}
+
+function recordsOf(change: ConfChangeV2, index: LogIndex): MemberFacts[] {
   try {
     return decodeRecords(change.context)
   } catch (cause) {
@@ -141,7 +161,7 @@ function recordsOf(change: ConfChangeV2, index: LogIndex): MemberRecord[] {
 }
 
 /** Whether a member that was not there before `record` has a name and a number that nobody ever had. */
-function isNew(before: Directory, members: readonly MemberRecord[], record: MemberRecord): boolean {
+function isNew(before: Directory, members: readonly MemberRecord[], record: MemberFacts): boolean {
   const present = { ...before, members }
   return record.nodeId >= nextNode(present) && !isNameTaken(present, record.id)
 }

@@ -12,11 +12,12 @@
  *
  * Bounded: one proposal in PACE_MS, with ITEMS_MAX items; in memory a small record for each key with a time to live and
  * each lease (due-times.ts). What a lease lists without need, because its keys were written without it, is looked for
- * all the time, a few at a time.
+ * all the time, a few at a time; and so are keys that are listed as large values and are none any more.
  */
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import type { ExpiryNote } from '../machine/expiry-note.js'
+import type { MachineView } from '../machine/machine-view.js'
 import type { AppliedEntry, StateMachine } from '../machine/state-machine.js'
 import type { Role, Term } from '../raft/types.js'
 import type { Attachment, DueKey, DueLease } from '../wire/command.js'
@@ -29,8 +30,10 @@ const AGAIN_MS = 3000
 const ITEMS_MAX = 1000
 const BYTES_MAX = 262_144
 const STEP_MS = 500
-/** From the end of one look through all attachments to the next. */
+/** From the end of one look through all attachments, or through all large values, to the next. */
 const SWEEP_EVERY_MS = 60_000
+/** So many large values are looked at together. */
+const CODED_AT_ONCE = 64
 
 /** What it asks of the member. */
 export interface ExpiryPorts {
@@ -44,6 +47,14 @@ export interface ExpiryPorts {
   own(work: Promise<void>): void
   /** Something failed that cannot be lived with. */
   fail(error: unknown): void
+}
+
+/** How far a look through a list is that never ends. */
+interface Sweep {
+  /** Undefined: it begins anew. */
+  from: Uint8Array | undefined
+  /** Not before this. */
+  at: number
 }
 
 /** See the file's comment. */
@@ -61,10 +72,12 @@ export class Expiry {
   #elapsed = 0
   #lastAt: number
   #proposeAt = 0
-  #sweepAt = 0
-  #sweptTo: Uint8Array | undefined
+  #attachments: Sweep = { from: undefined, at: 0 }
+  #coded: Sweep = { from: undefined, at: 0 }
   #isSweeping = false
   #detached: readonly Attachment[] = []
+  /** Keys that are large values no more. */
+  #stale: readonly Uint8Array[] = []
 
   constructor(time: Time, machine: StateMachine, ports: ExpiryPorts) {
     this.#time = time
@@ -109,8 +122,11 @@ export class Expiry {
     if (this.#phase !== 'on' || this.#elapsed < this.#proposeAt) return
     this.#proposeAt = this.#elapsed + PACE_MS
     this.#propose()
-    const isSweepDue = this.#due.size > 0 && this.#elapsed >= this.#sweepAt
-    if (isSweepDue && !this.#isSweeping) this.#ports.own(this.#sweep(this.#round))
+    if (this.#isSweeping) return
+    const areLeasesDue = this.#due.size > 0 && this.#elapsed >= this.#attachments.at
+    if (areLeasesDue) this.#ports.own(this.#sweep(this.#round, this.#sweepAttachments))
+    else if (this.#elapsed >= this.#coded.at)
+      this.#ports.own(this.#sweep(this.#round, this.#sweepCoded))
   }
 
   #begin(phase: 'off' | 'waiting'): void {
@@ -118,7 +134,9 @@ export class Expiry {
     this.#round++
     this.#due.clear()
     this.#detached = []
-    this.#sweptTo = undefined
+    this.#stale = []
+    this.#attachments.from = undefined
+    this.#coded.from = undefined
   }
 
   #advance(): void {
@@ -161,27 +179,39 @@ export class Expiry {
       return
     }
     this.#phase = 'on'
-    this.#sweepAt = this.#elapsed + SWEEP_EVERY_MS
+    this.#attachments.at = this.#elapsed + SWEEP_EVERY_MS
+    this.#coded.at = this.#elapsed + SWEEP_EVERY_MS
   }
 
-  /** Looks at some of what is attached to leases. */
-  async #sweep(round: number): Promise<void> {
+  async #sweep(round: number, look: (view: MachineView, round: number) => Promise<void>) {
     this.#isSweeping = true
-    await this.#reading(round, async (view) => {
-      const { detached, next } = await view.sweep(this.#sweptTo)
-      if (round !== this.#round) return
-      this.#detached = detached
-      this.#sweptTo = next
-      if (next === undefined) this.#sweepAt = this.#elapsed + SWEEP_EVERY_MS
-    })
+    await this.#reading(round, (view) => look(view, round))
     this.#isSweeping = false
   }
 
+  /** Looks at some of what is attached to leases. */
+  readonly #sweepAttachments = async (view: MachineView, round: number): Promise<void> => {
+    const { detached, next } = await view.sweep(this.#attachments.from)
+    if (round !== this.#round) return
+    this.#detached = detached
+    this.#goOn(this.#attachments, next)
+  }
+
+  /** Looks at some of what is listed as large values. */
+  readonly #sweepCoded = async (view: MachineView, round: number): Promise<void> => {
+    const { stale, next } = await view.codedKeys(this.#coded.from, CODED_AT_ONCE)
+    if (round !== this.#round) return
+    this.#stale = stale
+    this.#goOn(this.#coded, next)
+  }
+
+  #goOn(sweep: Sweep, next: Uint8Array | undefined): void {
+    sweep.from = next
+    if (next === undefined) sweep.at = this.#elapsed + SWEEP_EVERY_MS
+  }
+
   /** Whether `read` could read; it never rejects. */
-  async #reading(
-    round: number,
-    read: (view: ReturnType<StateMachine['view']>) => Promise<void>,
-  ): Promise<boolean> {
+  async #reading(round: number, read: (view: MachineView) => Promise<void>): Promise<boolean> {
     try {
       const view = this.#machine.view()
       try {
@@ -213,11 +243,14 @@ export class Expiry {
       else leases.push({ lease: id, generation: version })
       bytes += id.length
     }
-    const detached = this.#detached
+    const [detached, stale] = [this.#detached, this.#stale]
     this.#detached = []
-    if (keys.length + leases.length + detached.length === 0) return
+    this.#stale = []
+    const isAnyDue = keys.length + leases.length + detached.length > 0
+    if (!isAnyDue && stale.length === 0) return
     const writer = new RequestWriter(bytes)
-    writer.add({ type: 'expire', keys, leases, detached })
+    if (isAnyDue) writer.add({ type: 'expire', keys, leases, detached })
+    if (stale.length > 0) writer.add({ type: 'forget', keys: stale })
     this.#ports.propose(writer.finish(OWN_CLIENT, 1, 1, 0))
   }
 }

@@ -5,6 +5,8 @@
  *   begin   holds the state fast              → { id, manifestBytes }
  *   piece   bytes of a chunk, or of the       → { wholeBytes, bytes }
  *           manifest when `firstKey` is empty
+ *   value   bytes of a large value, or of     → { wholeBytes, bytes }
+ *           parts of it, by their manifest
  *   end     lets the state go                 → {}
  */
 import { DecodeError } from './command.js'
@@ -18,6 +20,13 @@ export type BackupCall =
       readonly firstKey: Uint8Array
       readonly offset: number
     }
+  | {
+      readonly type: 'value'
+      readonly id: number
+      readonly key: Uint8Array
+      readonly manifest: Uint8Array
+      readonly offset: number
+    }
   | { readonly type: 'end'; readonly id: number }
 
 /** As for reads; a session's position means nothing to another client. */
@@ -29,21 +38,26 @@ export interface BackupBegun {
   readonly manifestBytes: number
 }
 
-/** The answer to `piece`: at least one byte from `offset` on. */
+/** The answer to `piece` and `value`: at least one byte from `offset` on. */
 export interface BackupPiece {
-  /** Of the whole chunk or manifest. */
+  /** Of the whole chunk, manifest, or value. */
   readonly wholeBytes: number
   readonly bytes: Uint8Array
 }
 
 /** @throws {DecodeError} */
 export function asBackupCall(params: unknown): BackupCall {
-  const { type, level, timeoutMs, id, firstKey, offset } = fieldsOf(params)
+  const { type, level, timeoutMs, id, firstKey, key, manifest, offset } = fieldsOf(params)
   if (type === 'begin' && (level === 'strong' || level === 'eventual') && isCount(timeoutMs)) {
     return { type, level, timeoutMs }
   }
   if (type === 'piece' && isCount(id) && firstKey instanceof Uint8Array && isCount(offset)) {
     return { type, id, firstKey, offset }
+  }
+  if (type === 'value' && isCount(id) && isCount(offset)) {
+    if (key instanceof Uint8Array && manifest instanceof Uint8Array) {
+      return { type, id, key, manifest, offset }
+    }
   }
   if (type === 'end' && isCount(id)) return { type, id }
   throw new DecodeError('malformed call for a backup')

@@ -1,6 +1,6 @@
 /**
  * What a client asks of a member beside its requests (wire/forward.ts), its reads (wire/read-call.ts) and its calls
- * (wire/envelope.ts): views, cursors, watches, and waiting until something is applied.
+ * (wire/envelope.ts): views, cursors, watches, waiting until something is applied, and the bytes of large values.
  *
  *   asks         ask*
  *   ask          u32 id | u8 kind | ...
@@ -13,6 +13,11 @@
  *     7 applied  u64 index | u8 where (0 here, 1 all, 2 members) | u32 members | f64 remainingMs
  *     8 end      u32 id of a view, a cursor, a watch or an ask that is not answered; not answered itself
  *     9 probe
+ *     10 blobOpen    u8 isStream | u32 bytes | key | f64 remainingMs    gives the upload the ask's id; not answered
+ *     11 blobWrite   u32 upload | u32 bytes | bytes    answered when more may follow
+ *     12 blobFinish  u32 upload                        answered with the manifest
+ *     13 blobDrop    u32 upload                        not answered; nothing refers to it, nor ever will
+ *     14 blobFetch   u32 bytes | key | u32 bytes | manifest | u64 start | u64 end | f64 remainingMs
  *   demand       u8 level | u8 onBehind | u64 minIndex | u64 minTerm | f64 maxStalenessMs | f64 remainingMs
  *   keys         u32 count | (u32 bytes | key)*
  *   range        u8 bounds (1 gt, 2 gte, 4 lt, 8 lte) | (u32 bytes | key)*    in this order
@@ -77,6 +82,27 @@ export type Ask =
     }
   | { readonly type: 'end'; readonly id: number }
   | { readonly type: 'probe' }
+  | BlobAsk
+
+/** One ask about the bytes of a large value, without its id. */
+export type BlobAsk =
+  | {
+      readonly type: 'blobOpen'
+      readonly isStream: boolean
+      readonly key: Uint8Array
+      readonly remainingMs: number
+    }
+  | { readonly type: 'blobWrite'; readonly upload: number; readonly bytes: Uint8Array }
+  | { readonly type: 'blobFinish' | 'blobDrop'; readonly upload: number }
+  | {
+      readonly type: 'blobFetch'
+      readonly key: Uint8Array
+      /** It may name those parts only that the range lies in (store/large-value.ts). */
+      readonly manifest: Uint8Array
+      readonly start: number
+      readonly end: number
+      readonly remainingMs: number
+    }
 
 /** On the wire: a kind is sent as its position here. */
 const KINDS = [
@@ -90,6 +116,11 @@ const KINDS = [
   'applied',
   'end',
   'probe',
+  'blobOpen',
+  'blobWrite',
+  'blobFinish',
+  'blobDrop',
+  'blobFetch',
 ] as const
 const CUTS = ['newest', 'exact'] as const
 const LEVELS: readonly ReadLevel[] = ['strong', 'session', 'eventual']
@@ -141,6 +172,33 @@ export function writeAsk(writer: ByteWriter, id: number, ask: Ask): void {
     case 'probe':
       return
     default:
+      writeBlobAsk(writer, ask)
+  }
+}
+
+function writeBlobAsk(writer: ByteWriter, ask: BlobAsk): void {
+  switch (ask.type) {
+    case 'blobOpen':
+      writer.u8(ask.isStream ? 1 : 0)
+      writer.bytes(ask.key)
+      writer.f64(ask.remainingMs)
+      return
+    case 'blobWrite':
+      writer.u32(ask.upload)
+      writer.bytes(ask.bytes)
+      return
+    case 'blobFinish':
+    case 'blobDrop':
+      writer.u32(ask.upload)
+      return
+    case 'blobFetch':
+      writer.bytes(ask.key)
+      writer.bytes(ask.manifest)
+      writer.u64(ask.start)
+      writer.u64(ask.end)
+      writer.f64(ask.remainingMs)
+      return
+    default:
       unreachable(ask)
   }
 }
@@ -179,8 +237,38 @@ function readAsk(reader: ByteReader): Ask {
       return { type, id: reader.u32() }
     case 'probe':
       return { type }
-    default:
+    case undefined:
       throw new DecodeError('an ask without a kind')
+    default:
+      return readBlobAsk(reader, type)
+  }
+}
+
+function readBlobAsk(reader: ByteReader, type: BlobAsk['type']): BlobAsk {
+  switch (type) {
+    case 'blobOpen': {
+      const isStream = reader.u8() === 1
+      return { type, isStream, key: readKey(reader), remainingMs: reader.ms() }
+    }
+    case 'blobWrite':
+      return { type, upload: reader.u32(), bytes: reader.bytes() }
+    case 'blobFinish':
+    case 'blobDrop':
+      return { type, upload: reader.u32() }
+    case 'blobFetch': {
+      const key = readKey(reader)
+      const manifest = reader.bytes()
+      return {
+        type,
+        key,
+        manifest,
+        start: reader.u64(),
+        end: reader.u64(),
+        remainingMs: reader.ms(),
+      }
+    }
+    default:
+      return unreachable(type)
   }
 }
 

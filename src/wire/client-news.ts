@@ -33,6 +33,8 @@ export interface ClientNews {
   readonly maxValueBytes: number
   readonly maxRequestBytes: number
   readonly maxFrameBytes: number
+  /** Values of more bytes are stored as shards; undefined: none are. */
+  readonly blobThresholdBytes: number | undefined
 }
 
 /** A member, and where it is reached. */
@@ -71,6 +73,7 @@ export function decodeNews(body: Buffer): ClientNews {
     maxValueBytes: index(fields.maxValueBytes),
     maxRequestBytes: index(fields.maxRequestBytes),
     maxFrameBytes: index(fields.maxFrameBytes),
+    blobThresholdBytes: optionalIndex(fields.blobThresholdBytes),
   }
 }
 
@@ -93,6 +96,10 @@ function optionalText(value: unknown): string | undefined {
 function index(value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   throw new DecodeError('not a whole number from 0 up')
+}
+
+function optionalIndex(value: unknown): number | undefined {
+  return value === undefined || value === null ? undefined : index(value)
 }
 
 function membersOf(value: unknown): NewsMember[] {

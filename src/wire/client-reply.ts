@@ -9,9 +9,11 @@
  *     3 entries   u32 count | (u32 bytes | key | value)*          none: the end is reached
  *     4 changes   u64 index | u64 term | u32 count | entry*       up to where everything was looked at
  *     5 done
- *   value         u64 revision (0: there is none) | u32 bytes | value
+ *     6 bytes     u32 bytes | bytes                               a manifest, or bytes of a large value
+ *   value         u8 0: there is none; or 1, 2 coded: u64 revision | u32 bytes | value
  *   entry         u64 index | u64 term | u32 count | change*
- *   change        u8 0 put | u32 bytes | key | u32 bytes | value,  or  u8 1 del | u32 bytes | key
+ *   change        u8 0 put, 2 put of a coded value | u32 bytes | key | u32 bytes | value,
+ *                 or  u8 1 del | u32 bytes | key
  *   text          u16 bytes | UTF-8
  *
  * All integers are little-endian; NaN is a number that is not known. On the wire: never change the meaning of a number
@@ -21,7 +23,8 @@ import { unreachable } from '../base/assert.js'
 import { type Outcome, StoreError, type StoreErrorCode } from '../base/errors.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
 import { type ByteReader, type ByteWriter, ByteReader as Reader } from './byte-stream.js'
-import type { ReadFound, ReadValue } from './read-call.js'
+import { DecodeError } from './command.js'
+import { CODED_VALUE, kindOf, NO_VALUE, type ReadFound, type ReadValue } from './read-call.js'
 
 /** The circumstances of a read, as they travel. */
 export type ReplyServed = Omit<ReadFound, 'id' | 'values'>
@@ -33,8 +36,9 @@ export interface ReplyEntry {
   readonly changes: readonly {
     readonly type: 'put' | 'del'
     readonly key: Uint8Array
-    /** Undefined when it was deleted. */
+    /** Undefined when it was deleted; of a coded value its manifest. */
     readonly value: Uint8Array | undefined
+    readonly isCoded?: true
   }[]
 }
 
@@ -53,12 +57,13 @@ export type Reply =
       readonly entries: readonly ReplyEntry[]
     }
   | { readonly type: 'done' }
+  | { readonly type: 'bytes'; readonly bytes: Uint8Array }
 
 /** On the wire: a kind is sent as its position here. */
-const KINDS = ['error', 'view', 'values', 'entries', 'changes', 'done'] as const
+const KINDS = ['error', 'view', 'values', 'entries', 'changes', 'done', 'bytes'] as const
 const OUTCOMES: readonly Outcome[] = ['none', 'unknown', 'committed']
 const ROLES: readonly Role[] = ['follower', 'preCandidate', 'candidate', 'leader']
-const CHANGES = ['put', 'del'] as const
+const CHANGES = ['put', 'del', 'putCoded'] as const
 
 /** Adds one reply to a body. */
 export function writeReply(writer: ByteWriter, id: number, reply: Reply): void {
@@ -90,6 +95,9 @@ export function writeReply(writer: ByteWriter, id: number, reply: Reply): void {
       return
     case 'done':
       return
+    case 'bytes':
+      writer.bytes(reply.bytes)
+      return
     default:
       unreachable(reply)
   }
@@ -111,11 +119,11 @@ function readReply(reader: ByteReader): Reply {
     case 'view':
       return { type, served: readServed(reader) }
     case 'values':
-      return { type, values: reader.list(12, () => readValue(reader)) }
+      return { type, values: reader.list(1, () => readValue(reader)) }
     case 'entries':
       return {
         type,
-        entries: reader.list(16, () => [reader.bytes(), readPresent(reader)] as const),
+        entries: reader.list(17, () => [reader.bytes(), readPresent(reader)] as const),
       }
     case 'changes': {
       const through = { index: reader.u64(), term: reader.u64() }
@@ -123,6 +131,8 @@ function readReply(reader: ByteReader): Reply {
     }
     case 'done':
       return { type }
+    case 'bytes':
+      return { type, bytes: reader.bytes() }
     default:
       return unreachable(type)
   }
@@ -168,27 +178,33 @@ function readServed(reader: ByteReader): ReplyServed {
 }
 
 function writeValue(writer: ByteWriter, stored: ReadValue | undefined): void {
-  writer.u64(stored?.revision ?? 0)
-  if (stored === undefined) writer.u32(0)
-  else writer.bytes(stored.value)
+  writer.u8(kindOf(stored))
+  if (stored === undefined) return
+  writer.u64(stored.revision)
+  writer.bytes(stored.value)
 }
 
 function readValue(reader: ByteReader): ReadValue | undefined {
-  const stored = readPresent(reader)
-  return stored.revision === 0 ? undefined : stored
+  const kind = reader.u8()
+  if (kind === NO_VALUE) return undefined
+  if (kind > CODED_VALUE) throw new DecodeError('unknown kind of a value')
+  const revision = reader.u64()
+  const value = reader.bytes()
+  return kind === CODED_VALUE ? { revision, value, isCoded: true } : { revision, value }
 }
 
 function readPresent(reader: ByteReader): ReadValue {
-  const revision = reader.u64()
-  return { revision, value: reader.bytes() }
+  const stored = readValue(reader)
+  if (stored === undefined) throw new DecodeError('an entry without a value')
+  return stored
 }
 
 function writeEntry(writer: ByteWriter, { index, term, changes }: ReplyEntry): void {
   writer.u64(index)
   writer.u64(term)
   writer.u32(changes.length)
-  for (const { key, value } of changes) {
-    writer.u8(value === undefined ? 1 : 0)
+  for (const { type, key, value, isCoded } of changes) {
+    writer.u8(CHANGES.indexOf(isCoded ? 'putCoded' : type))
     writer.bytes(key)
     if (value !== undefined) writer.bytes(value)
   }
@@ -198,9 +214,11 @@ function readEntry(reader: ByteReader): ReplyEntry {
   const index = reader.u64()
   const term = reader.u64()
   const changes = reader.list(5, () => {
-    const type = reader.oneOf(CHANGES)
+    const kind = reader.oneOf(CHANGES)
     const key = reader.bytes()
-    return { type, key, value: type === 'put' ? reader.bytes() : undefined }
+    if (kind === 'del') return { type: kind, key, value: undefined }
+    const put = { type: 'put' as const, key, value: reader.bytes() }
+    return kind === 'putCoded' ? { ...put, isCoded: true as const } : put
   })
   return { index, term, changes }
 }

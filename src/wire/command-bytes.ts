@@ -7,13 +7,18 @@
  *   putTtl     u8 4 | u32 checksum | u32 keyBytes | u32 valueBytes | u64 ttlMs | key | value
  *   putLease   u8 5 | u32 checksum | u32 keyBytes | u32 valueBytes | 8 lease | key | value
  *   clear      u8 6 | range | u8 reverse | u32 limit (0: none)
- *   mixed      u8 7 | u32 count | operation*                       a batch with putLease or clear in it
+ *   mixed      u8 7 | u32 count | operation*                       a batch with others in it
  *   txn        u8 8 | u32 compares | u32 then | u32 else | compare* | operation* | operation*
  *   grant      u8 9 | 8 lease | u64 ttlMs
  *   keepAlive  u8 10 | 8 lease
  *   revoke     u8 11 | 8 lease
  *   expire     u8 12 | u32 keys | u32 leases | u32 detached | (u32 keyBytes | u64 revision | key)*
  *              | (8 lease | u64 generation)* | (8 lease | u32 keyBytes | key)*
+ *   putCoded, putCodedTtl, putCodedLease   u8 13, 14, 15 | as put, putTtl, putLease; the value is a manifest
+ *   respread   u8 16 | 24 expected blobId | putCoded
+ *   forget     u8 17 | u32 keys | (u32 keyBytes | key)*
+ *   retain     u8 18 | u8 dataShards
+ *   retained   u8 19 | u64 index | 8 root
  *
  *   range      u8 flags (1: gt, else gte; 2: lte, else lt; 4: no upper bound) | u32 lowerBytes | u32 upperBytes
  *              | lower | upper
@@ -43,6 +48,7 @@ import {
   type Put,
   readsState,
 } from './command.js'
+import { BLOB_ID_BYTES, writeBlobId } from './manifest.js'
 
 /** What a command or an operation begins with. */
 export const PUT = 1
@@ -57,11 +63,20 @@ export const GRANT = 9
 export const KEEP_ALIVE = 10
 export const REVOKE = 11
 export const EXPIRE = 12
+export const PUT_CODED = 13
+export const PUT_CODED_TTL = 14
+export const PUT_CODED_LEASE = 15
+export const RESPREAD = 16
+export const FORGET = 17
+export const RETAIN = 18
+export const RETAINED = 19
 
 /** A compare begins with its position here. */
 export const COMPARES = [undefined, 'revision', 'exists', 'absent', 'value', 'empty'] as const
 
 export const PUT_HEADER_BYTES = 13
+/** The root of an image. */
+export const ROOT_BYTES = 8
 /** A time or a lease, behind the header of a put. */
 export const EXPIRY_BYTES = 8
 export const DEL_HEADER_BYTES = 5
@@ -121,6 +136,14 @@ export function commandBytes(command: Command): number {
       for (const { key } of command.detached) bytes += LEASE_BYTES + 4 + key.length
       return bytes
     }
+    case 'respread':
+      return 1 + BLOB_ID_BYTES + operationBytes(command.put)
+    case 'forget':
+      return command.keys.reduce((bytes, key) => bytes + 4 + key.length, 5)
+    case 'retain':
+      return 2
+    case 'retained':
+      return 9 + ROOT_BYTES
     default:
       return unreachable(command)
   }
@@ -205,6 +228,20 @@ export function writeCommand(buffer: Buffer, at: number, command: Command): numb
       return writeLease(buffer, at + 1, command.lease)
     case 'expire':
       return writeExpire(buffer, at, command)
+    case 'respread':
+      buffer[at] = RESPREAD
+      writeBlobId(buffer, command.expected, at + 1)
+      return writeOperation(buffer, at + 1 + BLOB_ID_BYTES, command.put)
+    case 'forget':
+      return writeForget(buffer, at, command.keys)
+    case 'retain':
+      buffer[at] = RETAIN
+      buffer[at + 1] = command.dataShards
+      return at + 2
+    case 'retained':
+      buffer[at] = RETAINED
+      writeU64(buffer, command.index, at + 1)
+      return append(buffer, at + 9, command.root)
     default:
       return unreachable(command)
   }
@@ -219,9 +256,7 @@ function writeOperations(buffer: Buffer, start: number, operations: readonly Ope
 function writeOperation(buffer: Buffer, at: number, operation: Operation): number {
   switch (operation.type) {
     case 'put':
-      return operation.expiry === undefined
-        ? writePut(buffer, at, operation.key, operation.value)
-        : writeExpiringPut(buffer, at, operation)
+      return writeAnyPut(buffer, at, operation)
     case 'del':
       return writeDel(buffer, at, operation.key)
     case 'clear':
@@ -229,6 +264,21 @@ function writeOperation(buffer: Buffer, at: number, operation: Operation): numbe
     default:
       return unreachable(operation)
   }
+}
+
+function writeAnyPut(buffer: Buffer, at: number, put: Put): number {
+  const { key, value, expiry, coded } = put
+  const end =
+    expiry === undefined ? writePut(buffer, at, key, value) : writeExpiringPut(buffer, at, put)
+  if (coded) buffer[at] = CODED_KINDS[buffer[at]!]!
+  return end
+}
+
+/** The kind of a put of a coded value by that of one that is not. */
+const CODED_KINDS: Readonly<Record<number, number>> = {
+  [PUT]: PUT_CODED,
+  [PUT_TTL]: PUT_CODED_TTL,
+  [PUT_LEASE]: PUT_CODED_LEASE,
 }
 
 function writeExpiringPut(buffer: Buffer, at: number, { key, value, expiry }: Put): number {
@@ -305,6 +355,17 @@ function writeExpire(buffer: Buffer, start: number, { keys, leases, detached }: 
   }
   for (const { lease, key } of detached) {
     at = writeLease(buffer, at, lease)
+    buffer.writeUInt32LE(key.length, at)
+    at = append(buffer, at + 4, key)
+  }
+  return at
+}
+
+function writeForget(buffer: Buffer, start: number, keys: readonly Uint8Array[]): number {
+  buffer[start] = FORGET
+  buffer.writeUInt32LE(keys.length, start + 1)
+  let at = start + 5
+  for (const key of keys) {
     buffer.writeUInt32LE(key.length, at)
     at = append(buffer, at + 4, key)
   }

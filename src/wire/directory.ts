@@ -2,28 +2,36 @@
  * Who the members are and where they listen, as it is replicated: the directory that every member keeps beside its
  * state, and the records by which a configuration change adds to it (the change's `context`).
  *
- *   directory  u8 version = 1 | u64 confIndex | u16 members | u32 removed | record* | (u64 node | text id)*
+ *   directory  u8 version = 2 | u64 confIndex | u16 members | u32 removed | (record | u8 slot)* | (u64 node | text id)*
  *              | u32 CRC-32 of all before
  *   records    u8 version = 1 | u16 count | record*           (no bytes at all: no records)
  *   record     u64 node | text id | text address | 8 incarnation
  *   text       u16 bytes | UTF-8
  *
  * Integers are little-endian. An empty address and an incarnation of zeros are not known. On disk and on the wire:
- * never change the meaning of a number here, add new ones.
+ * never change the meaning of a number here, add new ones. Version 1 of the directory had no slots and was never
+ * released.
  */
 import { crc32 } from 'node:zlib'
 import { asBuffer, EMPTY, readU64, writeU64 } from '../base/bytes.js'
 import type { LogIndex, NodeId } from '../raft/types.js'
 import { DecodeError } from './command.js'
+import { SLOT_MAX } from './manifest.js'
 
-/** A member as the cluster knows it. */
-export interface MemberRecord {
+/** What a configuration change says about a member. */
+export interface MemberFacts {
   readonly nodeId: NodeId
   readonly id: string
   /** Where the others reach it; undefined for a lone member that nobody needed to reach yet. */
   readonly address: string | undefined
   /** Hexadecimal: which of the folders that ever had this name is the member (trap T-14); undefined until seen. */
   readonly incarnation: string | undefined
+}
+
+/** A member as the cluster knows it. */
+export interface MemberRecord extends MemberFacts {
+  /** Which shard it holds of every part of a large value: 0 to SLOT_MAX, that of no other member. */
+  readonly slot: number
 }
 
 /** A member that was: neither its number nor its name is ever given to another. */
@@ -46,6 +54,7 @@ export const ADDRESS_BYTES_MAX = 512
 export const INCARNATION_BYTES = 8
 
 const VERSION = 1
+const DIRECTORY_VERSION = 2
 const DIRECTORY_HEADER_BYTES = 15
 const RECORDS_HEADER_BYTES = 3
 const UNKNOWN_INCARNATION = '00'.repeat(INCARNATION_BYTES)
@@ -53,12 +62,13 @@ const UNKNOWN_INCARNATION = '00'.repeat(INCARNATION_BYTES)
 /** The directory's bytes, in memory of their own. */
 export function encodeDirectory({ confIndex, members, removed }: Directory): Buffer {
   const head = Buffer.alloc(DIRECTORY_HEADER_BYTES)
-  head[0] = VERSION
+  head[0] = DIRECTORY_VERSION
   writeU64(head, confIndex, 1)
   head.writeUInt16LE(members.length, 9)
   head.writeUInt32LE(removed.length, 11)
   const gone = removed.flatMap(({ nodeId, id }) => [u64(nodeId), ...text(id)])
-  const body = Buffer.concat([head, ...members.flatMap(recordParts), ...gone, Buffer.alloc(4)])
+  const present = members.flatMap((member) => [...recordParts(member), Buffer.of(member.slot)])
+  const body = Buffer.concat([head, ...present, ...gone, Buffer.alloc(4)])
   body.writeUInt32LE(crc32(body.subarray(0, -4)), body.length - 4)
   return body
 }
@@ -71,18 +81,18 @@ export function decodeDirectory(bytes: Uint8Array): Directory {
     throw new DecodeError('the directory fails its checksum')
   }
   const reader = new Reader(body.subarray(0, -4))
-  reader.version('directory')
+  reader.version('directory', DIRECTORY_VERSION)
   const confIndex = reader.u64()
   const memberCount = reader.u16()
   const removedCount = reader.u32()
-  const members = reader.list(memberCount, () => reader.record())
+  const members = reader.list(memberCount, () => ({ ...reader.record(), slot: reader.slot() }))
   const removed = reader.list(removedCount, () => ({ nodeId: reader.u64(), id: reader.text() }))
   reader.end()
   return { confIndex, members, removed }
 }
 
 /** The context of a configuration change that carries `records`. */
-export function encodeRecords(records: readonly MemberRecord[]): Uint8Array {
+export function encodeRecords(records: readonly MemberFacts[]): Uint8Array {
   if (records.length === 0) return EMPTY
   const head = Buffer.alloc(RECORDS_HEADER_BYTES)
   head[0] = VERSION
@@ -91,16 +101,16 @@ export function encodeRecords(records: readonly MemberRecord[]): Uint8Array {
 }
 
 /** The records of a change's context. @throws {DecodeError} */
-export function decodeRecords(context: Uint8Array): MemberRecord[] {
+export function decodeRecords(context: Uint8Array): MemberFacts[] {
   if (context.length === 0) return []
   const reader = new Reader(asBuffer(context))
-  reader.version('records')
+  reader.version('records', VERSION)
   const records = reader.list(reader.u16(), () => reader.record())
   reader.end()
   return records
 }
 
-function recordParts({ nodeId, id, address, incarnation }: MemberRecord): Buffer[] {
+function recordParts({ nodeId, id, address, incarnation }: MemberFacts): Buffer[] {
   return [
     u64(nodeId),
     ...text(id),
@@ -131,9 +141,9 @@ class Reader {
     this.#bytes = bytes
   }
 
-  version(what: string): void {
+  version(what: string, known: number): void {
     const version = this.#take(1)[0]
-    if (version !== VERSION) throw new DecodeError(`${what} of unknown version ${version}`)
+    if (version !== known) throw new DecodeError(`${what} of unknown version ${version}`)
   }
 
   u16(): number {
@@ -156,7 +166,13 @@ class Reader {
     return this.#take(length).toString('utf8')
   }
 
-  record(): MemberRecord {
+  slot(): number {
+    const slot = this.#take(1)[0]!
+    if (slot > SLOT_MAX) throw new DecodeError('a slot out of bounds')
+    return slot
+  }
+
+  record(): MemberFacts {
     const nodeId = this.u64()
     const id = this.text()
     const address = this.text()

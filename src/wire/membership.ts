@@ -24,6 +24,8 @@ export type MembershipRequest =
       readonly expectConfIndex: LogIndex
       /** How long those who are to be promoted may take to catch up. */
       readonly catchUpMs: number
+      /** Whether large values may be left that would not survive what the new members are to survive. */
+      readonly isForced: boolean
       readonly timeoutMs: number
     }
   /** Hands leadership to `to`, or to the best of the others. */
@@ -77,7 +79,7 @@ export function asMembershipRequest(value: unknown): MembershipRequest {
     case 'transfer':
       return { type: 'transfer', to: asOptionalText(fields.to), timeoutMs }
     case 'change': {
-      const { changes, expectConfIndex, catchUpMs } = fields
+      const { changes, expectConfIndex, catchUpMs, isForced } = fields
       if (!Array.isArray(changes) || changes.length === 0 || changes.length > CHANGES_MAX) {
         throw new DecodeError(`a change has 1 to ${CHANGES_MAX} parts`)
       }
@@ -86,6 +88,7 @@ export function asMembershipRequest(value: unknown): MembershipRequest {
         changes: changes.map(asChange),
         expectConfIndex: asNumber(expectConfIndex),
         catchUpMs: asNumber(catchUpMs),
+        isForced: isForced === true,
         timeoutMs,
       }
     }

@@ -5,7 +5,7 @@
  *   call     u32 id | u8 level | u8 onBehind | u64 minIndex | u64 minTerm | f64 maxStalenessMs | f64 remainingMs
  *            | u32 keys | { u32 length | key }*
  *   answer   u32 id | u8 0 | u64 index | u64 term | u8 role | f64 stalenessMs (NaN: not known) | u8 length | servedBy
- *            | u32 values | { u64 revision (0: there is none) | u32 length | value }*
+ *            | u32 values | { u8 0: there is none; or 1, 2 coded: u64 revision | u32 length | value }*
  *   failure  u32 id | u8 1 | u8 retryable | f64 retryAfterMs (NaN: not said) | u8 length | code | u16 length | message
  *
  * Time travels as what is left of it, since clocks differ. On the wire: never change the meaning of a number here.
@@ -42,8 +42,11 @@ export interface ReadCall {
 
 /** A value that was read, and the log index of its last change. */
 export interface ReadValue {
+  /** Of a coded value its manifest. */
   readonly value: Buffer
   readonly revision: LogIndex
+  /** The value lies in shards elsewhere. */
+  readonly isCoded?: true
 }
 
 /** What a read found. */
@@ -77,6 +80,12 @@ const FOUND_BYTES = 35
 const FAILURE_BYTES = 17
 const FOUND = 0
 const FAILED = 1
+const VALUE_HEADER_BYTES = 12
+
+/** On the wire: what a value begins with that was read. */
+export const NO_VALUE = 0
+export const PLAIN_VALUE = 1
+export const CODED_VALUE = 2
 /** Messages of failures are cut to so much. */
 const MESSAGE_BYTES_MAX = 4096
 
@@ -112,7 +121,9 @@ export function readAnswerBytes(answer: ReadAnswer): number {
     return FAILURE_BYTES + code.length + Math.min(MESSAGE_BYTES_MAX, 3 * message.length)
   }
   let bytes = FOUND_BYTES + 3 * answer.servedBy.length
-  for (const found of answer.values) bytes += 8 + (found === undefined ? 0 : 4 + found.value.length)
+  for (const found of answer.values) {
+    bytes += 1 + (found === undefined ? 0 : VALUE_HEADER_BYTES + found.value.length)
+  }
   return bytes
 }
 
@@ -186,10 +197,19 @@ function writeFound(body: Buffer, found: ReadFound, start: number): number {
   body.writeUInt32LE(found.values.length, at)
   at += 4
   for (const value of found.values) {
-    writeU64(body, value?.revision ?? 0, at)
-    at = value === undefined ? at + 8 : writeBytes(body, value.value, at + 8)
+    body[at] = kindOf(value)
+    at++
+    if (value === undefined) continue
+    writeU64(body, value.revision, at)
+    at = writeBytes(body, value.value, at + 8)
   }
   return at
+}
+
+/** What says that a value is there, and whether it is coded. */
+export function kindOf(value: ReadValue | undefined): number {
+  if (value === undefined) return NO_VALUE
+  return value.isCoded ? CODED_VALUE : PLAIN_VALUE
 }
 
 function readFound(id: number, source: Source): ReadFound {
@@ -198,13 +218,21 @@ function readFound(id: number, source: Source): ReadFound {
   const role = source.oneOf(ROLES)
   const stalenessMs = source.optionalDuration()
   const servedBy = source.bytes(source.u8()).toString('utf8')
-  const count = source.count(8)
+  const count = source.count(1)
   const values: (ReadValue | undefined)[] = []
   for (let i = 0; i < count; i++) {
-    const revision = source.u64()
-    values.push(revision === 0 ? undefined : { revision, value: source.bytes(source.u32()) })
+    values.push(readValue(source))
   }
   return { id, index, term, servedBy, role, stalenessMs, values }
+}
+
+function readValue(source: Source): ReadValue | undefined {
+  const kind = source.u8()
+  if (kind === NO_VALUE) return undefined
+  if (kind > CODED_VALUE) throw new DecodeError('unknown kind of a value')
+  const revision = source.u64()
+  const value = source.bytes(source.u32())
+  return kind === CODED_VALUE ? { revision, value, isCoded: true } : { revision, value }
 }
 
 function writeFailure(body: Buffer, { id, error }: ReadFailure, start: number): number {

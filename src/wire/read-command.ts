@@ -26,6 +26,7 @@ import {
   EXCLUSIVE_LOWER,
   EXPIRE,
   EXPIRY_BYTES,
+  FORGET,
   GRANT,
   INCLUSIVE_UPPER,
   KEEP_ALIVE,
@@ -33,12 +34,20 @@ import {
   MIXED,
   NO_UPPER,
   PUT,
+  PUT_CODED,
+  PUT_CODED_LEASE,
+  PUT_CODED_TTL,
   PUT_HEADER_BYTES,
   PUT_LEASE,
   PUT_TTL,
+  RESPREAD,
+  RETAIN,
+  RETAINED,
   REVOKE,
+  ROOT_BYTES,
   TXN,
 } from './command-bytes.js'
+import { BLOB_ID_BYTES, readBlobId } from './manifest.js'
 
 /** A put as it was read, with the checksum that its caller computed. */
 export type ReadPut = Put & { readonly checksum: number }
@@ -149,6 +158,14 @@ export class CommandReader {
         return { type: 'revoke', lease: this.#bytes(LEASE_BYTES) }
       case EXPIRE:
         return this.#expire()
+      case RESPREAD:
+        return this.#respread()
+      case FORGET:
+        return { type: 'forget', keys: this.#list(this.#u32(), () => this.#key()) }
+      case RETAIN:
+        return { type: 'retain', dataShards: this.#u8() }
+      case RETAINED:
+        return { type: 'retained', index: this.#u64(), root: this.#bytes(ROOT_BYTES) }
       default:
         return { type: 'write', operations: [this.#operation(kind)] }
     }
@@ -181,6 +198,12 @@ export class CommandReader {
     }
   }
 
+  #respread(): ReadCommand {
+    const expected = readBlobId(this.#bytes(BLOB_ID_BYTES), 0)
+    if (this.#u8() !== PUT_CODED) throw new DecodeError('a respread puts a coded value')
+    return { type: 'respread', expected, put: this.#put(PUT_CODED) }
+  }
+
   #operations(count: number): ReadOperation[] {
     return this.#list(count, () => this.#operation(this.#u8()))
   }
@@ -190,6 +213,9 @@ export class CommandReader {
       case PUT:
       case PUT_TTL:
       case PUT_LEASE:
+      case PUT_CODED:
+      case PUT_CODED_TTL:
+      case PUT_CODED_LEASE:
         return this.#put(kind)
       case DEL:
         return { type: 'del', key: this.#key() }
@@ -204,12 +230,13 @@ export class CommandReader {
     const [checksum, keyBytes, valueBytes] = [this.#u32(), this.#u32(), this.#u32()]
     const expiry = this.#expiry(kind)
     const [key, value] = [this.#bytes(keyBytes), this.#bytes(valueBytes)]
-    return { type: 'put', key, value, checksum, ...(expiry && { expiry }) }
+    const put = { type: 'put' as const, key, value, checksum, ...(expiry && { expiry }) }
+    return kind >= PUT_CODED ? { ...put, coded: true } : put
   }
 
   #expiry(kind: number): Expiry | undefined {
-    if (kind === PUT) return undefined
-    if (kind === PUT_TTL) return { type: 'ttl', ttlMs: this.#ttl() }
+    if (kind === PUT || kind === PUT_CODED) return undefined
+    if (kind === PUT_TTL || kind === PUT_CODED_TTL) return { type: 'ttl', ttlMs: this.#ttl() }
     return { type: 'lease', lease: this.#bytes(LEASE_BYTES) }
   }
 

@@ -2,13 +2,15 @@
 import { crc32 } from 'node:zlib'
 import { asBuffer } from '../base/bytes.js'
 import type { KeyRange } from '../env/database.js'
-import { type Compare, DecodeError, hasResult, KEY_BYTES_MAX } from './command.js'
+import { type Compare, DecodeError, hasResult, isOwnCommand, KEY_BYTES_MAX } from './command.js'
 import { isPlain } from './command-bytes.js'
+import { decodeManifest } from './manifest.js'
 import {
   CommandReader,
   type CommandVisitor,
   type ReadCommand,
   type ReadOperation,
+  type ReadPut,
 } from './read-command.js'
 import {
   isOwnRequest,
@@ -21,15 +23,19 @@ import {
 
 /**
  * Checks a request that came from outside: structure, lengths of keys and values, every checksum, flags, and that it
- * asks for nothing that only the leader may.
+ * asks for nothing that only the leader may. How large a coded value is does not matter, but its manifest is bounded.
  * @throws {DecodeError} saying what is wrong.
  */
-export function validateRequest(bytes: Uint8Array, maxValueBytes: number): RequestHeader {
+export function validateRequest(
+  bytes: Uint8Array,
+  maxValueBytes: number,
+  maxManifestBytes: number,
+): RequestHeader {
   const data = asBuffer(bytes)
   const header = readRequestHeader(data, 0)
   if (header.end !== data.length) throw new DecodeError('request length disagrees with its frame')
   if (isOwnRequest(header)) throw new DecodeError('the client id of eight zero bytes is reserved')
-  const check = new Check(maxValueBytes)
+  const check = new Check(maxValueBytes, maxManifestBytes)
   if (header.readsState) {
     check.commands(data, header)
   } else {
@@ -44,9 +50,11 @@ const IGNORE: CommandVisitor = { put() {}, del() {} }
 /** Checks what commands say. */
 class Check implements CommandVisitor {
   readonly #maxValueBytes: number
+  readonly #maxManifestBytes: number
 
-  constructor(maxValueBytes: number) {
+  constructor(maxValueBytes: number, maxManifestBytes: number) {
     this.#maxValueBytes = maxValueBytes
+    this.#maxManifestBytes = maxManifestBytes
   }
 
   commands(data: Buffer, header: RequestHeader): void {
@@ -66,9 +74,8 @@ class Check implements CommandVisitor {
   }
 
   put(key: Uint8Array, value: Uint8Array, checksum: number): void {
-    this.del(key)
     this.#value(value)
-    if (crc32(value, crc32(key)) !== checksum) throw new DecodeError('value checksum mismatch')
+    this.#bytes(key, value, checksum)
   }
 
   del(key: Uint8Array): void {
@@ -86,18 +93,33 @@ class Check implements CommandVisitor {
         this.#operations(command.then)
         this.#operations(command.else)
         return
-      case 'expire':
-        throw new DecodeError('only the leader lets things expire')
       default:
+        if (isOwnCommand(command)) throw new DecodeError(`only the leader asks for ${command.type}`)
     }
   }
 
   #operations(operations: readonly ReadOperation[]): void {
     for (const operation of operations) {
-      if (operation.type === 'put') this.put(operation.key, operation.value, operation.checksum)
+      if (operation.type === 'put') this.#put(operation)
       else if (operation.type === 'del') this.del(operation.key)
       else this.#range(operation.range)
     }
+  }
+
+  #put({ key, value, checksum, coded }: ReadPut): void {
+    if (coded) this.#manifest(value)
+    else this.#value(value)
+    this.#bytes(key, value, checksum)
+  }
+
+  #bytes(key: Uint8Array, value: Uint8Array, checksum: number): void {
+    this.del(key)
+    if (crc32(value, crc32(key)) !== checksum) throw new DecodeError('value checksum mismatch')
+  }
+
+  #manifest(value: Uint8Array): void {
+    if (value.length > this.#maxManifestBytes) throw new DecodeError('manifest over the limit')
+    decodeManifest(value)
   }
 
   #compare(compare: Compare): void {

@@ -88,6 +88,11 @@ export class CommandModel {
           if (isDue) this.#end(text(lease), changes)
         }
         return undefined
+      case 'respread':
+      case 'forget':
+      case 'retain':
+      case 'retained':
+        return undefined
     }
   }
 

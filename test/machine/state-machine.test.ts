@@ -65,15 +65,16 @@ test('an empty entry and a configuration entry move the index, too', async () =>
   const machine = await host.open()
   const applied = await host.run(machine.apply([entry(1, []), confEntry(2, 4, 5), entry(3, [])]))
   assert.deepEqual(applied, [
-    { index: 1, term: 1, outcomes: [], configuration: undefined, expiry: [] },
+    { index: 1, term: 1, outcomes: [], configuration: undefined, expiry: [], coded: [] },
     {
       index: 2,
       term: 1,
       outcomes: [],
       configuration: { conf: conf(4, 5), members: Uint8Array.of(4, 5) },
       expiry: [],
+      coded: [],
     },
-    { index: 3, term: 1, outcomes: [], configuration: undefined, expiry: [] },
+    { index: 3, term: 1, outcomes: [], configuration: undefined, expiry: [], coded: [] },
   ])
   assert.deepEqual([machine.appliedIndex, machine.conf], [3, conf(4, 5)])
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { StoreError } from '../../src/base/errors.js'
 import type { Configuration } from '../../src/machine/state-machine.js'
 import { planChange } from '../../src/member/change-plan.js'
 import {
@@ -14,7 +15,7 @@ import {
 import { encodeConfChange, LEAVE_JOINT } from '../../src/raft/conf-change.js'
 import { isJoint, membersOf } from '../../src/raft/membership.js'
 import type { ConfChangeV2, Entry } from '../../src/raft/types.js'
-import { encodeRecords, type MemberRecord } from '../../src/wire/directory.js'
+import { encodeRecords, type MemberFacts } from '../../src/wire/directory.js'
 import type { MemberChange } from '../../src/wire/membership.js'
 
 const FIRST = firstConfiguration([
@@ -27,14 +28,14 @@ function entryOf(index: number, change: ConfChangeV2): Entry {
   return { index, term: 1, kind: 'confChangeV2', data: encodeConfChange(change) }
 }
 
-function record(nodeId: number, id: string): MemberRecord {
+function record(nodeId: number, id: string): MemberFacts {
   return { nodeId, id, address: `${id}:1`, incarnation: undefined }
 }
 
 function step(
   kind: 'addVoter' | 'addLearner' | 'remove' | 'update',
   node: number,
-  ...records: MemberRecord[]
+  ...records: MemberFacts[]
 ): ConfChangeV2 {
   return { transition: 'auto', steps: [{ kind, node }], context: encodeRecords(records) }
 }
@@ -70,6 +71,88 @@ test('members come as learners, are promoted, demoted and removed, and leave the
   assert.equal(directory.confIndex, 8)
   assert.equal(isNameTaken(directory, 'a'), true)
   assert.equal(nextNode(directory), 5)
+})
+
+/** Who has which slot: `a0 b1`. */
+function slotsOf(configuration: Configuration): string {
+  return openDirectory(configuration)
+    .members.map(({ id, slot }) => `${id}${slot}`)
+    .join(' ')
+}
+
+test('a member has a slot of its own as long as it is one: the lowest that is free when it comes', () => {
+  assert.equal(slotsOf(FIRST), 'a0 b1 c2')
+  let now = apply(FIRST, 5, { kind: 'add', id: 'd', address: 'd:1' })
+  now = apply(now, 6, { kind: 'remove', id: 'b' })
+  assert.equal(slotsOf(now), 'a0 c2 d3')
+  now = apply(now, 7, { kind: 'move', id: 'c', address: 'c:2' })
+  now = apply(now, 8, { kind: 'promote', id: 'd' })
+  now = apply(now, 9, { kind: 'demote', id: 'a' })
+  assert.equal(slotsOf(now), 'a0 c2 d3')
+  now = apply(now, 10, { kind: 'add', id: 'e', address: 'e:1' })
+  now = apply(now, 11, { kind: 'add', id: 'f', address: 'f:1' })
+  assert.equal(slotsOf(now), 'a0 c2 d3 e1 f4')
+})
+
+test('whoever goes with a change keeps its slot until the change is through', () => {
+  const swap = planChange(
+    openDirectory(FIRST),
+    FIRST.conf,
+    [
+      { kind: 'add', id: 'd', address: 'd:1' },
+      { kind: 'remove', id: 'a' },
+    ],
+    [],
+  )
+  const joint = changeConfiguration(FIRST, entryOf(5, swap.change))
+  assert.deepEqual([isJoint(joint.conf), slotsOf(joint)], [true, 'a0 b1 c2 d3'])
+  const after = changeConfiguration(joint, entryOf(6, LEAVE_JOINT))
+  assert.equal(slotsOf(after), 'b1 c2 d3')
+  assert.equal(slotsOf(apply(after, 7, { kind: 'add', id: 'e', address: 'e:1' })), 'b1 c2 d3 e0')
+})
+
+test('however members come and go, no two have the same slot, and nobody changes his', () => {
+  const actions = fc.array(
+    fc.record({ kind: fc.constantFrom('add' as const, 'remove' as const), at: fc.nat(9) }),
+    { maxLength: 12 },
+  )
+  fc.assert(
+    fc.property(fc.array(actions, { maxLength: 3 }), (changes) => {
+      let now = FIRST
+      let index = 5
+      let added = 0
+      for (const change of changes) {
+        const { members } = openDirectory(now)
+        const before = new Map(members.map(({ id, slot }) => [id, slot]))
+        const wishes = change.map(({ kind, at }): MemberChange => {
+          if (kind === 'remove') return { kind, id: members[at % members.length]!.id }
+          added++
+          return { kind, id: `m${added}`, address: `m${added}:1` }
+        })
+        try {
+          now = apply(now, index, ...wishes)
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error
+        }
+        index += 2
+        const after = openDirectory(now).members
+        assert.equal(new Set(after.map(({ slot }) => slot)).size, after.length)
+        for (const { id, slot } of after) assert.equal(slot, before.get(id) ?? slot)
+      }
+    }),
+  )
+})
+
+test('there are no more members than slots', () => {
+  let now = FIRST
+  const wishes = Array.from({ length: 252 }, (_, i): MemberChange => {
+    return { kind: 'add', id: `m${i}`, address: `m${i}:1` }
+  })
+  now = apply(now, 5, ...wishes)
+  assert.equal(Math.max(...openDirectory(now).members.map(({ slot }) => slot)), 254)
+  assert.throws(() => apply(now, 7, { kind: 'add', id: 'z', address: 'z:1' }), /255 members/)
+  const change = step('addLearner', 999, record(999, 'z'))
+  assert.equal(changeConfiguration(now, entryOf(7, change)), now)
 })
 
 test('several are changed at once through a joint configuration, in which the old ones are members still', () => {
@@ -134,7 +217,7 @@ test('an incarnation that is put on record is no change for whoever looks at the
   assert.equal(openDirectory(known).members[0]?.incarnation, '11'.repeat(8))
   const moved = apply(known, 6, { kind: 'move', id: 'a', address: 'a:2' })
   assert.equal(openDirectory(moved).confIndex, 6)
-  assert.deepEqual(openDirectory(moved).members[0], { ...seen, address: 'a:2' })
+  assert.deepEqual(openDirectory(moved).members[0], { ...seen, address: 'a:2', slot: 0 })
 })
 
 test('T-14: incarnations in entries that are not applied are known all the same', () => {

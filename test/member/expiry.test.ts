@@ -1,13 +1,15 @@
 /** The leader's clock for keys and leases, over a state machine; what it proposes is applied as the next entry. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { StateMachine } from '../../src/machine/state-machine.js'
+import type { MachineOptions, StateMachine } from '../../src/machine/state-machine.js'
+import { firstConfiguration } from '../../src/member/directory.js'
 import { Expiry } from '../../src/member/expiry.js'
 import type { Role } from '../../src/raft/types.js'
 import { SimTime } from '../../src/sim/sim-time.js'
 import type { Command, Expiry as When } from '../../src/wire/command.js'
 import { packEntry, RequestWriter } from '../../src/wire/request.js'
 import { clientId, contents, OPTIONS, TestHost } from '../machine/machine-fixture.js'
+import { putCoded } from '../wire/manifest-fixture.js'
 
 const LEASE = Buffer.from('lease  1')
 const TICK_MS = 50
@@ -26,9 +28,9 @@ class Lab {
   #seq = 0
   #proposed: Buffer[] = []
 
-  static async open(): Promise<Lab> {
+  static async open(options: MachineOptions = OPTIONS): Promise<Lab> {
     const lab = new Lab()
-    lab.machine = await lab.host.open(OPTIONS)
+    lab.machine = await lab.host.open(options)
     return lab
   }
 
@@ -237,4 +239,19 @@ test('what a lease lists without need is found and forgotten', async () => {
   await lab.host.run(lab.machine.close())
   const attachments = (await lab.host.dump()).filter((line) => line.startsWith('04'))
   assert.equal(attachments.length, 10)
+})
+
+test('keys that are large values no more are found and forgotten', async () => {
+  const initial = firstConfiguration([{ id: 'a', nodeId: 1 }])
+  const lab = await Lab.open({ ...OPTIONS, initial })
+  await lab.elect()
+  const names = Array.from({ length: 100 }, (_, i) => `k${i}`)
+  for (const name of names) {
+    await lab.run({ type: 'write', operations: [putCoded(name, { term: 2, parts: [] })] })
+  }
+  for (const name of names.slice(10)) await lab.run(put(name))
+  await lab.pass(70_000)
+  const { values, stale } = await lab.host.run(lab.machine.codedKeys(undefined, 1000))
+  assert.deepEqual([values.length, stale.length], [10, 0])
+  assert.equal((await lab.keys()).length, 100)
 })

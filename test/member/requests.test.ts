@@ -54,7 +54,7 @@ function origin(node: number, seq: number): Origin {
 function applied(index: number, ...outcomes: Partial<RequestOutcome>[]): AppliedEntry {
   const nothing = { status: 'applied', index, term: 1, results: new Uint8Array(0) } as const
   const all = outcomes.map((each) => ({ ...nothing, ...each }))
-  return { index, term: 1, outcomes: all, configuration: undefined, expiry: [] }
+  return { index, term: 1, outcomes: all, configuration: undefined, expiry: [], coded: [] }
 }
 
 test('only who asked hears that a request stands in the log, once, and all hear what became of it', () => {

@@ -53,11 +53,28 @@ const ask: fc.Arbitrary<Ask> = fc.oneof(
   }),
   fc.record({ type: type('end'), id: u32 }),
   fc.record({ type: type('probe') }),
+  fc.record({ type: type('blobOpen'), isStream: fc.boolean(), key, remainingMs: ms }),
+  fc.record({ type: type('blobWrite'), upload: u32, bytes: bytes(0) }),
+  fc.record({ type: fc.constantFrom('blobFinish', 'blobDrop'), upload: u32 }),
+  fc.record({
+    type: type('blobFetch'),
+    key,
+    manifest: bytes(0),
+    start: index,
+    end: index,
+    remainingMs: ms,
+  }),
 ) as fc.Arbitrary<Ask>
 
-const stored = fc.record({ revision: index.map((n) => n || 1), value: bytes(0) })
+const stored = fc.record(
+  { revision: index.map((n) => n || 1), value: bytes(0), isCoded: fc.constant(true as const) },
+  { requiredKeys: ['revision', 'value'] },
+)
 const change = fc.oneof(
-  fc.record({ type: type('put'), key, value: bytes(0) }),
+  fc.record(
+    { type: type('put'), key, value: bytes(0), isCoded: fc.constant(true as const) },
+    { requiredKeys: ['type', 'key', 'value'] },
+  ),
   fc.record({ type: type('del'), key, value: fc.constant(undefined) }),
 )
 const reply: fc.Arbitrary<Reply> = fc.oneof(
@@ -85,6 +102,7 @@ const reply: fc.Arbitrary<Reply> = fc.oneof(
     ),
   }),
   fc.record({ type: type('done') }),
+  fc.record({ type: type('bytes'), bytes: bytes(0) }),
 ) as fc.Arbitrary<Reply>
 
 function body<T>(items: readonly { id: number; item: T }[], write: Writing<T>): Buffer {
@@ -115,6 +133,7 @@ const NEWS: ClientNews = {
   maxValueBytes: 1,
   maxRequestBytes: 2,
   maxFrameBytes: 3,
+  blobThresholdBytes: 4,
 }
 
 test('asks and replies come out of their bytes as they went in', () => {

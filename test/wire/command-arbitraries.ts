@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import type { KeyRange } from '../../src/env/database.js'
 import type { Command, Compare, Operation } from '../../src/wire/command.js'
+import { putCoded } from './manifest-fixture.js'
 
 export const LEASE: Buffer = Buffer.from('lease  8')
 
@@ -28,6 +29,23 @@ const plain: fc.Arbitrary<Operation> = fc.oneof(
     expiry: fc.record({ type: fc.constant('ttl' as const), ttlMs }),
   }),
 )
+const coded: fc.Arbitrary<Operation> = fc
+  .tuple(
+    fc.stringMatching(/^[a-z]{1,9}$/),
+    fc.nat(9),
+    fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 99 }) }), { maxLength: 2 }),
+    fc.option(
+      fc.oneof(
+        fc.record({ type: fc.constant('ttl' as const), ttlMs }),
+        fc.record({ type: fc.constant('lease' as const), lease }),
+      ),
+      { nil: undefined },
+    ),
+  )
+  .map(([name, seq, parts, expiry]) => ({
+    ...putCoded(name, { seq, parts }),
+    ...(expiry && { expiry }),
+  }))
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 3, arbitrary: plain },
   {
@@ -48,6 +66,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       limit: fc.constantFrom(1, 1000, Number.POSITIVE_INFINITY),
     }),
   },
+  { weight: 1, arbitrary: coded },
 )
 const operations = fc.array(operation, { maxLength: 5 })
 const compare: fc.Arbitrary<Compare> = fc.oneof(

@@ -17,9 +17,11 @@ import {
 } from '../../src/wire/request.js'
 import { validateRequest } from '../../src/wire/validate-request.js'
 import { anyCommand, LEASE, plainCommand } from './command-arbitraries.js'
+import { putCoded } from './manifest-fixture.js'
 
 const CLIENT = Buffer.from('client 8')
 const VALUE_MAX = 1000
+const MANIFEST_MAX = 500
 
 function write(commands: readonly Command[], capacity = 0): RequestWriter {
   const writer = new RequestWriter(capacity)
@@ -68,6 +70,14 @@ test('what is written is read, whatever the first guess of the size', () => {
   )
 })
 
+test("the leader's own commands are read as they were written", () => {
+  const own = [respread, { type: 'forget', keys: [k, Buffer.from('other')] }, expire] as const
+  assert.deepEqual(read(packEntry([requestOf(...own)])), [own.map(plainly)])
+  assert.equal(write(own).resultCount, 0)
+  const expiring = { ...coded, expiry: { type: 'ttl', ttlMs: 5 } } as const
+  assert.throws(() => requestOf({ ...respread, put: expiring }), DecodeError)
+})
+
 test('a visitor of plain commands is told what a reader of objects reads', () => {
   fc.assert(
     fc.property(fc.array(plainCommand, { maxLength: 5 }), (commands) => {
@@ -97,7 +107,7 @@ test('a request knows whether a command of it depends on the state, and how many
       const writer = write(commands)
       const isPlain = (command: Command) => command.type === 'write' && !hasResult(command)
       assert.equal(writer.resultCount, commands.filter(hasResult).length)
-      const header = validateRequest(writer.finish(CLIENT, 1, 1, 0), VALUE_MAX)
+      const header = validateRequest(writer.finish(CLIENT, 1, 1, 0), VALUE_MAX, MANIFEST_MAX)
       assert.equal(header.readsState, !commands.every(isPlain))
     }),
   )
@@ -115,7 +125,7 @@ test('the header is read as it was written, up to the largest safe integer', () 
         const [floor, seq] = [Math.min(n[0]!, n[1]!), Math.max(n[0]!, n[1]!)]
         fc.pre(id.some((byte) => byte !== 0))
         const bytes = write([writing(), writing()]).finish(id, seq, floor, n[2]!)
-        const { clientId, ...numbers } = validateRequest(bytes, VALUE_MAX)
+        const { clientId, ...numbers } = validateRequest(bytes, VALUE_MAX, MANIFEST_MAX)
         assert.deepEqual(Buffer.from(clientId), Buffer.from(id))
         const [base, end] = [n[2], bytes.length]
         assert.deepEqual(numbers, { seq, floor, base, commandCount: 2, readsState: false, end })
@@ -140,7 +150,7 @@ test('a renumbered request has another header and the same commands', () => {
   const bytes = requestOf(writing({ type: 'del', key: Buffer.from('a') }))
   const before = Buffer.from(bytes)
   const other = renumberRequest(bytes, Buffer.from('another8'), 9, 8, 6)
-  const { clientId, seq, floor, base } = validateRequest(other, VALUE_MAX)
+  const { clientId, seq, floor, base } = validateRequest(other, VALUE_MAX, MANIFEST_MAX)
   assert.deepEqual([clientId.toString(), seq, floor, base], ['another8', 9, 8, 6])
   assert.deepEqual(read(packEntry([other])), read(packEntry([bytes])))
   assert.deepEqual(bytes, before)
@@ -206,8 +216,8 @@ const refused: readonly [title: string, bytes: () => Buffer][] = [
   ['an unknown flag', () => changed(requestOf(), 40, 4)],
   ['a hidden command that reads', () => changed(requestOf(txnIf()), 40, 0)],
   ['nothing that reads, though it says so', () => changed(requestOf(del), 40, 1)],
-  ['an unknown command', () => changed(requestOf(del), AT, 13)],
-  ['an unknown command among those that read', () => changed(requestOf(txnIf()), AT, 13)],
+  ['an unknown command', () => changed(requestOf(del), AT, 18)],
+  ['an unknown command among those that read', () => changed(requestOf(txnIf()), AT, 18)],
   ['an unknown compare', () => changed(requestOf(txnIf({ type: 'exists', key: k })), AT + 13, 6)],
   ['a time to live of 0', () => changed(requestOf(mortal), AT + 13, 0)],
   ['fewer commands than counted', () => changed(requestOf(), 36, 1)],
@@ -219,6 +229,12 @@ const refused: readonly [title: string, bytes: () => Buffer][] = [
   ['both no upper bound and one', () => changed(requestOf(clear), AT + 1, 6)],
   ['an unknown order', () => changed(requestOf(clear), AT + 10, 2)],
   ['what only the leader may ask for', () => requestOf(expire)],
+  ['shards in the place of others', () => requestOf(respread)],
+  ['a key to be forgotten', () => requestOf({ type: 'forget', keys: [k] })],
+  ['a coded value that is no manifest', () => requestOf(writing({ ...coded, value: k }))],
+  ['a manifest over the limit', () => requestOf(writing(putCoded('k', { parts: MANY_PARTS })))],
+  ['a wrong checksum of a manifest', () => changed(requestOf(writing(coded)), AT + 1, 1)],
+  ['a manifest of another version', () => requestOf(writing({ ...coded, value: newer }))],
   ["the leader's client id", () => write([]).finish(Buffer.alloc(8), 1, 1, 0)],
   ['more results than a request may have', () => repeated(grant, RESULTS_MAX + 1)],
 ]
@@ -234,6 +250,14 @@ const clear: Command = writing({
   reverse: false,
   limit: Number.POSITIVE_INFINITY,
 })
+const coded = putCoded('key')
+const newer = changed(Buffer.from(coded.value), 0, 2)
+const MANY_PARTS = Array.from({ length: 7 }, () => ({}))
+const respread: Command & { type: 'respread' } = {
+  type: 'respread',
+  expected: { term: 1, proposer: 1, seq: 1 },
+  put: coded,
+}
 const grant: Command = { type: 'grant', lease: LEASE, ttlMs: 1 }
 const expire: Command = { type: 'expire', keys: [], leases: [], detached: [] }
 
@@ -258,7 +282,7 @@ function changed(bytes: Buffer, at: number, byte: number): Buffer {
 
 for (const [title, bytes] of refused) {
   test(`a request with ${title} is refused`, () => {
-    assert.throws(() => validateRequest(bytes(), VALUE_MAX), DecodeError)
+    assert.throws(() => validateRequest(bytes(), VALUE_MAX, MANIFEST_MAX), DecodeError)
   })
 }
 
@@ -266,7 +290,7 @@ test('limits are inclusive', () => {
   const bytes = requestOf(
     writing({ type: 'put', key: Buffer.alloc(KEY_BYTES_MAX), value: Buffer.alloc(VALUE_MAX) }),
   )
-  assert.equal(validateRequest(bytes, VALUE_MAX).commandCount, 1)
+  assert.equal(validateRequest(bytes, VALUE_MAX, MANIFEST_MAX).commandCount, 1)
 })
 
 test('no bit of a put can change unseen', () => {
@@ -274,7 +298,11 @@ test('no bit of a put can change unseen', () => {
   for (let bit = 8 * REQUEST_HEADER_BYTES; bit < 8 * bytes.length; bit++) {
     const flipped = Buffer.from(bytes)
     flipped[bit >> 3]! ^= 1 << (bit & 7)
-    assert.throws(() => validateRequest(flipped, VALUE_MAX), DecodeError, `bit ${bit}`)
+    assert.throws(
+      () => validateRequest(flipped, VALUE_MAX, MANIFEST_MAX),
+      DecodeError,
+      `bit ${bit}`,
+    )
   }
 })
 
@@ -287,10 +315,14 @@ test('a request cut short at any byte is refused', () => {
   )
   for (let end = 0; end < bytes.length; end++) {
     const cut = Buffer.from(bytes.subarray(0, end))
-    assert.throws(() => validateRequest(cut, VALUE_MAX), DecodeError, `${end}`)
+    assert.throws(() => validateRequest(cut, VALUE_MAX, MANIFEST_MAX), DecodeError, `${end}`)
     if (end < 4) continue
     cut.writeUInt32LE(end - 4, 0)
-    assert.throws(() => validateRequest(cut, VALUE_MAX), DecodeError, `${end}, length mended`)
+    assert.throws(
+      () => validateRequest(cut, VALUE_MAX, MANIFEST_MAX),
+      DecodeError,
+      `${end}, length mended`,
+    )
   }
 })
 
@@ -302,7 +334,7 @@ test('hostile bytes are a DecodeError or a request, and never anything else', ()
       for (const [at, byte] of changes) bytes[at % bytes.length] = byte
       let isValid = true
       try {
-        validateRequest(bytes, VALUE_MAX)
+        validateRequest(bytes, VALUE_MAX, MANIFEST_MAX)
       } catch (error) {
         assert.ok(error instanceof DecodeError, String(error))
         isValid = false
@@ -315,7 +347,7 @@ test('hostile bytes are a DecodeError or a request, and never anything else', ()
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       try {
-        validateRequest(Buffer.from(bytes), VALUE_MAX)
+        validateRequest(Buffer.from(bytes), VALUE_MAX, MANIFEST_MAX)
       } catch (error) {
         assert.ok(error instanceof DecodeError, String(error))
       }
@@ -334,7 +366,7 @@ test('huge counts cost no more than the bytes that carry them', () => {
   ]
   for (const [bytes, at] of counts) {
     bytes.writeUInt32LE(0xffffffff, at)
-    assert.throws(() => validateRequest(bytes, VALUE_MAX), DecodeError)
+    assert.throws(() => validateRequest(bytes, VALUE_MAX, MANIFEST_MAX), DecodeError)
   }
 })
 
@@ -356,7 +388,10 @@ test('a writer refuses what no reader would take', () => {
   for (let i = 0; i < RESULTS_MAX; i++) writer.add(grant)
   assert.throws(() => writer.add(grant), RangeError)
   writer.add(del)
-  assert.equal(validateRequest(writer.finish(CLIENT, 1, 1, 0), VALUE_MAX).commandCount, 65_536)
+  assert.equal(
+    validateRequest(writer.finish(CLIENT, 1, 1, 0), VALUE_MAX, MANIFEST_MAX).commandCount,
+    65_536,
+  )
 })
 
 test('the bytes of a request are those of docs/formats.md', () => {

@@ -24,6 +24,7 @@ const REQUESTS: readonly MembershipRequest[] = [
     ],
     expectConfIndex: 7,
     catchUpMs: 0,
+    isForced: false,
     timeoutMs: 5,
   },
 ]

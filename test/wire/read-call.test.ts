@@ -35,8 +35,12 @@ const call: fc.Arbitrary<ReadCall> = fc.record(
 )
 
 const value = fc.record(
-  { value: bytes(0), revision: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }) },
-  { noNullPrototype: true },
+  {
+    value: bytes(0),
+    revision: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+    isCoded: fc.constant(true as const),
+  },
+  { noNullPrototype: true, requiredKeys: ['value', 'revision'] },
 )
 const found: fc.Arbitrary<ReadAnswer> = fc.record(
   {
