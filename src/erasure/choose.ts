@@ -52,7 +52,7 @@ export function chooseBackend(asked: string | undefined): Choice {
   const wanted = asked ?? (process.env[BACKEND_VARIABLE] || undefined)
   if (wanted !== undefined) checkName(wanted)
   const passedOver: PassedOver[] = []
-  for (const { label, open } of candidates(BINDING_PATHS)) {
+  for (const { label, open } of candidates(BINDING_PATHS, wanted)) {
     if (wanted !== undefined && label !== wanted && !label.startsWith(`${wanted}:`)) continue
     const opened = tested(open)
     if (typeof opened === 'string') {
@@ -72,7 +72,7 @@ export function chooseBackend(asked: string | undefined): Choice {
 
 /** Every backend and instruction set that loads here, tested or not, the fastest first: what tests compare. */
 export function allBackends(): Backend[] {
-  return [...candidates(BINDING_PATHS)]
+  return [...candidates(BINDING_PATHS, undefined)]
     .map(({ open }) => outcomeOf(open))
     .filter((opened) => typeof opened !== 'string')
 }
@@ -84,8 +84,12 @@ function checkName(wanted: string): void {
   throw new RangeError(`there is no erasure codec '${wanted}', only ${known}`)
 }
 
-function* candidates(bindingPaths: readonly string[]): Generator<Candidate> {
-  yield* nativeCandidates(bindingPaths)
+/** The addon is looked for only when it may be used: whoever asks for another backend wants no file of it loaded. */
+function* candidates(
+  bindingPaths: readonly string[],
+  wanted: string | undefined,
+): Generator<Candidate> {
+  if (wanted === undefined || wanted.startsWith('native')) yield* nativeCandidates(bindingPaths)
   yield { label: 'wasm', open: loadWasmBackend }
   yield { label: 'javascript', open: () => new JavaScriptBackend() }
 }

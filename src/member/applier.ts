@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.js'
 import { StoreError } from '../base/errors.js'
 import type { RaftLog } from '../log/raft-log.js'
+import { NO_CODED } from '../machine/coded-keys.js'
 import { NO_NOTES } from '../machine/expiry-note.js'
 import type { AppliedEntry, Configuration, StateMachine } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
@@ -153,7 +154,7 @@ export class Applier {
       const after = entry.kind === 'normal' ? before : changeConfiguration(before, entry)
       this.#passing = after
       const configuration = after === before ? undefined : after
-      return { index, term, outcomes: [], configuration, expiry: NO_NOTES }
+      return { index, term, outcomes: [], configuration, expiry: NO_NOTES, coded: NO_CODED }
     })
     this.#reconfigure(entries, passed)
     this.#ports.onPassedOver(passed)

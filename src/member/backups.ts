@@ -3,7 +3,8 @@
  * piece by piece.
  *
  * Bounded: STATES_MAX states are held for clients, each for IDLE_MS after its last use; a state that is held costs what
- * LevelDB cannot compact away meanwhile. All end with the member.
+ * LevelDB cannot compact away meanwhile, and the shards of the large values that were replaced since. All end with the
+ * member.
  */
 import { StoreError } from '../base/errors.js'
 import type { Disk } from '../env/disk.js'
@@ -12,6 +13,7 @@ import type { Time } from '../env/time.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import { type BackupOptions, type BackupResult, writeBackup } from '../snapshot/backup.js'
 import { Image } from '../snapshot/image.js'
+import type { LargeReader } from '../snapshot/large-values.js'
 import { LogArchive } from '../snapshot/log-archive.js'
 import {
   asBackupCall,
@@ -22,12 +24,15 @@ import {
 import { DecodeError } from '../wire/command.js'
 import { type CallResult, callErrorOf } from '../wire/envelope.js'
 import { encodeManifest } from '../wire/image.js'
-import type { BackupRequest } from './backend.js'
+import { decodeManifest } from '../wire/manifest.js'
+import type { BackupRequest, Blobs } from './backend.js'
 import type { Identity } from './identity.js'
 import type { MemberOptions } from './options.js'
 
 const STATES_MAX = 2
 const IDLE_MS = 60_000
+/** How long a piece of a large value may take that other members have. */
+const FETCH_MS = 30_000
 
 /** What backups work with. */
 export interface BackupParts {
@@ -38,14 +43,23 @@ export interface BackupParts {
   readonly clusterId: string
   /** The most that is answered at once. */
   readonly maxPieceBytes: number
+  readonly blobs: BackupBlobs
   /** Resolves when the state is as asked for. */
   reach(request: BackupRequest): Promise<void>
+}
+
+/** What is asked of the member's large values. */
+export interface BackupBlobs extends Pick<Blobs, 'fetch'> {
+  /** Asks all members to delete no shards until the function that it returns is called. */
+  hold(): () => void
 }
 
 /** A state held for a client. */
 interface Held {
   readonly image: Image
   readonly manifest: Buffer
+  /** Ends the hold on shards. */
+  readonly release: () => void
   /** The chunk asked for last: its pieces are asked for one by one. */
   chunk: { readonly firstKey: Buffer; readonly bytes: Buffer } | undefined
   usedAt: number
@@ -95,16 +109,24 @@ export class Backups {
   async end(): Promise<void> {
     this.#isEnded = true
     await Promise.all([...this.#images].map((image) => image.close()))
+    for (const { release } of this.#held.values()) release()
     this.#held.clear()
     while (this.#work.size > 0) await Promise.allSettled(this.#work)
   }
 
   async #run(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult> {
-    const image = await this.#open(request)
+    const { disk, blobs } = this.#parts
+    const release = blobs.hold()
     try {
-      return await writeBackup(this.#parts.disk, image, dest, options)
+      const image = await this.#open(request)
+      try {
+        const source = { scan: image.scan.bind(image), fetch: this.#fetch }
+        return await writeBackup(disk, source, dest, options)
+      } finally {
+        await this.#close(image)
+      }
     } finally {
-      await this.#close(image)
+      release()
     }
   }
 
@@ -115,6 +137,8 @@ export class Backups {
         return this.#begin(call)
       case 'piece':
         return this.#piece(call)
+      case 'value':
+        return this.#value(call)
       case 'end':
         await this.#release(call.id)
         return {}
@@ -132,14 +156,19 @@ export class Backups {
       )
     }
     this.#beginning++
+    const { time, blobs } = this.#parts
+    const release = blobs.hold()
     try {
-      const { time } = this.#parts
       const deadline = time.now() + timeoutMs
       const image = await this.#open({ level, minIndex: 0, deadline, signal: undefined })
       const manifest = await this.#manifestOf(image)
       const id = this.#nextId++
-      this.#held.set(id, { image, manifest, chunk: undefined, usedAt: time.now(), inUse: 0 })
+      const usedAt = time.now()
+      this.#held.set(id, { image, manifest, release, chunk: undefined, usedAt, inUse: 0 })
       return { id, manifestBytes: manifest.length }
+    } catch (error) {
+      release()
+      throw error
     } finally {
       this.#beginning--
     }
@@ -154,26 +183,48 @@ export class Backups {
     }
   }
 
-  async #piece(call: BackupCall & { type: 'piece' }): Promise<BackupPiece> {
-    const held = this.#held.get(call.id)
+  #piece({ id, firstKey, offset }: BackupCall & { type: 'piece' }): Promise<BackupPiece> {
+    return this.#using(id, async (held) => {
+      const whole = await wholeOf(held, Buffer.from(firstKey))
+      const bytes = whole.subarray(offset, offset + this.#parts.maxPieceBytes)
+      if (bytes.length === 0) throw new DecodeError('a piece beyond the end')
+      return { wholeBytes: whole.length, bytes }
+    })
+  }
+
+  #value({ id, key, manifest, offset }: BackupCall & { type: 'value' }): Promise<BackupPiece> {
+    return this.#using(id, async () => {
+      const { bytes: wholeBytes } = decodeManifest(manifest)
+      const end = Math.min(wholeBytes, offset + this.#parts.maxPieceBytes)
+      if (offset >= end) throw new DecodeError('a piece beyond the end')
+      const range = { key, manifest, start: offset, end, signal: undefined }
+      return { wholeBytes, bytes: await this.#fetch(range) }
+    })
+  }
+
+  async #using<T>(id: number, use: (held: Held) => Promise<T>): Promise<T> {
+    const held = this.#held.get(id)
     if (held === undefined) {
       throw new StoreError('QUORATE_NOT_READY', 'this backup has ended, or was idle for too long')
     }
     held.inUse++
     try {
-      const whole = await wholeOf(held, Buffer.from(call.firstKey))
-      const bytes = whole.subarray(call.offset, call.offset + this.#parts.maxPieceBytes)
-      if (bytes.length === 0) throw new DecodeError('a piece beyond the end')
-      return { wholeBytes: whole.length, bytes }
+      return await use(held)
     } finally {
       held.inUse--
       held.usedAt = this.#parts.time.now()
     }
   }
 
+  readonly #fetch: LargeReader = (range) => {
+    const { time, blobs } = this.#parts
+    return blobs.fetch({ ...range, deadline: time.now() + FETCH_MS })
+  }
+
   async #release(id: number): Promise<void> {
     const held = this.#held.get(id)
     this.#held.delete(id)
+    held?.release()
     if (held !== undefined) await this.#close(held.image)
   }
 

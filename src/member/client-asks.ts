@@ -1,5 +1,6 @@
 /**
- * What one client holds open on this member: views, their cursors, watches, and what it waits for.
+ * What one client holds open on this member: views, their cursors, watches, uploads of large values (client-blobs.ts),
+ * and what it waits for.
  *
  * Bounds: VIEWS_MAX, CURSORS_MAX, WATCHES_MAX and WAITS_MAX per client, beyond which asks are answered
  * QUORATE_OVERLOADED; a block is at most BLOCK_BYTES. Everything is let go when the client is gone: a view is closed
@@ -7,10 +8,11 @@
  */
 import { unreachable } from '../base/assert.js'
 import { StoreError } from '../base/errors.js'
-import type { Ask } from '../wire/client-ask.js'
+import type { Ask, BlobAsk } from '../wire/client-ask.js'
 import type { Reply } from '../wire/client-reply.js'
 import { DecodeError } from '../wire/command.js'
 import type { Backend, ScanCursor, StateView, WatchCursor } from './backend.js'
+import { ClientBlobs } from './client-blobs.js'
 
 const VIEWS_MAX = 256
 const CURSORS_MAX = 256
@@ -24,7 +26,7 @@ const READS_AT_ONCE = 64
 const RETRY_MS = 100
 
 /** Whoever answers the asks. */
-export type AskBackend = Pick<Backend, 'now' | 'openView' | 'watch' | 'awaitApplied'>
+export type AskBackend = Pick<Backend, 'now' | 'openView' | 'watch' | 'awaitApplied' | 'blobs'>
 
 interface OpenView {
   readonly view: StateView
@@ -54,6 +56,7 @@ export class ClientAsks {
   readonly #cursors = new Map<number, OpenCursor>()
   readonly #watches = new Map<number, OpenWatch>()
   readonly #waits = new Map<number, AbortController>()
+  readonly #blobs: ClientBlobs
   /** Reads from views, and the closing of them. */
   readonly #work = new Set<Promise<unknown>>()
   #opening = 0
@@ -66,6 +69,7 @@ export class ClientAsks {
     reply: (id: number, reply: Reply) => void,
   ) {
     this.#backend = backend
+    this.#blobs = new ClientBlobs(backend)
     this.#blockBytes = Math.min(BLOCK_BYTES, maxFrameBytes >> 2)
     this.#reply = reply
   }
@@ -111,6 +115,29 @@ export class ClientAsks {
         this.#reply(id, { type: 'done' })
         return
       default:
+        this.#askBlobs(id, ask)
+    }
+  }
+
+  #askBlobs(id: number, ask: BlobAsk): void {
+    const blobs = this.#blobs
+    switch (ask.type) {
+      case 'blobOpen':
+        blobs.open(id, ask)
+        return
+      case 'blobWrite':
+        this.#answer(id, blobs.write(ask))
+        return
+      case 'blobFinish':
+        this.#answer(id, blobs.finish(ask.upload))
+        return
+      case 'blobDrop':
+        blobs.drop(ask.upload)
+        return
+      case 'blobFetch':
+        this.#wait(id, (signal) => blobs.fetch(ask, signal))
+        return
+      default:
         unreachable(ask)
     }
   }
@@ -119,6 +146,7 @@ export class ClientAsks {
   async end(): Promise<void> {
     this.#isEnded = true
     for (const wait of this.#waits.values()) wait.abort()
+    this.#blobs.end()
     for (const { cursor } of this.#watches.values()) cursor.close()
     for (const id of [...this.#views.keys()]) this.#endView(id)
     this.#waits.clear()
@@ -266,7 +294,8 @@ export class ClientAsks {
   }
 
   #isTaken(id: number): boolean {
-    return [this.#views, this.#cursors, this.#watches, this.#waits].some((open) => open.has(id))
+    const all = [this.#views, this.#cursors, this.#watches, this.#waits, this.#blobs]
+    return all.some((open) => open.has(id))
   }
 
   #answer(id: number, answering: Promise<Reply>): void {

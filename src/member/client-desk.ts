@@ -28,14 +28,17 @@ const INPUT_BYTES = 16_777_216
 const SLOW_MS = 5_000
 const LINKS_MAX = 8
 const RETRY_MS = 100
+/** Asks that store something. */
+const WRITING: ReadonlySet<Ask['type']> = new Set(['blobOpen', 'blobWrite', 'blobFinish'])
 
 /** What a desk works on. */
 export interface DeskParts {
   readonly backend: Pick<
     Backend,
-    'now' | 'openLink' | 'read' | 'openView' | 'watch' | 'awaitApplied'
+    'now' | 'openLink' | 'read' | 'openView' | 'watch' | 'awaitApplied' | 'blobs'
   >
   readonly maxValueBytes: number
+  readonly maxManifestBytes: number
   readonly maxFrameBytes: number
   /** A call that the client's role allows. */
   call(method: string, params: unknown, reply: (result: CallResult) => void): void
@@ -130,7 +133,8 @@ export class ClientDesk implements ClientHandlers {
 
   #request(body: Buffer): void {
     const { link, request } = decodeRequest(body)
-    const { seq } = validateRequest(request, this.#parts.maxValueBytes)
+    const { maxValueBytes, maxManifestBytes } = this.#parts
+    const { seq } = validateRequest(request, maxValueBytes, maxManifestBytes)
     const way = this.#link(link)
     way.send(request, seq)
     // Requests of a turn make one entry, whoever sent them.
@@ -176,6 +180,10 @@ export class ClientDesk implements ClientHandlers {
     const asks = decodeAsks(body)
     const bytes = body.length / asks.length
     for (const { id, ask } of asks) {
+      if (WRITING.has(ask.type) && !mayAct(this.#port.role, 'write')) {
+        this.#port.close('forbidden', `${ask.type} needs the role write`)
+        return
+      }
       if (this.#waiting.length >= WAITING_MAX && ask.type !== 'end') {
         this.#output.reply(id, { type: 'error', error: overloaded() })
       } else if (ask.type === 'view') {

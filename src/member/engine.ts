@@ -29,10 +29,13 @@ import {
   type Term,
 } from '../raft/types.js'
 import type { LogArchive } from '../snapshot/log-archive.js'
+import { isAboutBlobs } from '../wire/blob-frames.js'
 import { isAboutDamage } from '../wire/integrity.js'
+import { isAboutRetained } from '../wire/retained.js'
 import { Administration } from './administration.js'
 import type { Backend, BackendEvents, MemberStatus } from './backend.js'
 import { archiveOf, Backups } from './backups.js'
+import { BlobDesk } from './blobs.js'
 import { CheckpointPolicy } from './checkpoint-policy.js'
 import { Checkpoints } from './checkpoints.js'
 import { demand } from './demand.js'
@@ -48,6 +51,8 @@ import { type MemberOptions, maxPieceBytes } from './options.js'
 import { Peers } from './peers.js'
 import { isAboutReads } from './read-service.js'
 import { reportStatus } from './report.js'
+import { Retained } from './retained.js'
+import { RetainedCalls } from './retained-calls.js'
 import type { Roster } from './roster.js'
 import { Service } from './service.js'
 import { Snapshots } from './snapshots.js'
@@ -77,6 +82,8 @@ export class Engine {
   readonly driver: Driver
   readonly #integrity: Integrity
   readonly service: Service
+  readonly blobs: BlobDesk
+  readonly retained: Retained
   readonly backups: Backups
   readonly #archive: LogArchive | undefined
   readonly checkpoints: Checkpoints
@@ -110,6 +117,8 @@ export class Engine {
     this.#space = this.#newSpace()
     this.#integrity = this.#newIntegrity()
     this.service = this.#newService()
+    this.blobs = this.#newBlobs()
+    this.retained = this.#newRetained()
     const { time, random } = env
     const policy = new CheckpointPolicy(time, random, options.storage, machine.checkpointIndex)
     this.checkpoints = new Checkpoints(log, machine, options.storage, policy, {
@@ -135,6 +144,7 @@ export class Engine {
       space: this.#space,
       administration: this.administration,
       backups: this.backups,
+      retained: this.#newRetainedCalls(),
       ended: () => this.ended(),
       unreadable: () => this.unreadable(),
       isRemoved: () => this.#isRemoved,
@@ -154,6 +164,8 @@ export class Engine {
       rotten: this.#integrity.rotten,
       space: this.#space.status,
       slowWriteMs: this.observer.slowWriteMs,
+      blobs: this.blobs.status(),
+      retained: this.retained.status(),
       archiveFailure: this.#archive?.failure,
     })
   }
@@ -183,15 +195,20 @@ export class Engine {
     this.#integrity.end()
     this.#snapshots.end()
     this.#space.end()
+    await this.retained.close()
     await this.driver.stop()
     await this.backups.end()
   }
 
   /** Ends what could not be started. */
   async abandon(): Promise<void> {
+    const error = new StoreError('QUORATE_NOT_OPEN', 'the store could not be opened')
+    this.blobs.end(error)
+    this.retained.end(error)
     this.#integrity.end()
     this.#snapshots.end()
     this.#space.end()
+    await this.retained.close()
     await this.driver.stop()
   }
 
@@ -250,7 +267,9 @@ export class Engine {
       question: (from, id, request) => this.administration.onQuestion(from, id, request),
       reply: (from, id, result) => this.administration.onReply(from, id, result),
       image: (from, kind, body) => {
-        if (isAboutDamage(kind)) this.#integrity.onFrame(from, kind, body)
+        if (isAboutBlobs(kind)) this.blobs.onFrame(from, kind, body)
+        else if (isAboutRetained(kind)) this.retained.onFrame(from, kind, body)
+        else if (isAboutDamage(kind)) this.#integrity.onFrame(from, kind, body)
         else if (isAboutReads(kind)) this.service.onReadFrame(from, kind, body)
         else this.#snapshots.onFrame(from, kind, body)
       },
@@ -318,6 +337,8 @@ export class Engine {
       rebuilt: (rebuilt) => {
         this.#integrity.onReplaced()
         this.service.onRebuilt()
+        this.blobs.onReplaced()
+        this.retained.onReplaced()
         this.observer.journal.rebuilt(rebuilt)
       },
     })
@@ -367,6 +388,63 @@ export class Engine {
     )
   }
 
+  #newBlobs(): BlobDesk {
+    return new BlobDesk(
+      {
+        env: this.#env,
+        options: this.#options,
+        storage: this.#storage,
+        core: this.core,
+        driver: this.driver,
+      },
+      {
+        peers: () => this.#peers,
+        roster: () => this.#roster,
+        isReady: () => this.service.isReady,
+        isSound: () => this.#snapshots.lost === undefined,
+        refusal: () => this.#space.refusal,
+        isLow: (node) =>
+          node === this.#roster.self ? this.#space.isLow : this.#space.isLowAt(node),
+        propose: (request) => this.service.proposeOwn(request),
+        onMended: (key) => this.observer.journal.repaired(key, undefined),
+      },
+    )
+  }
+
+  #newRetained(): Retained {
+    const { driver, blobs } = this
+    const parts = { env: this.#env, options: this.#options, storage: this.#storage, blobs }
+    const work = {
+      own: (task: Promise<void>) => driver.own(task),
+      fail: (error: unknown) => driver.fail(error),
+    }
+    return new Retained(
+      { ...parts, work },
+      {
+        isLeading: () => this.core.role === 'leader',
+        leader: () => this.service.leader,
+        isSound: () => this.#snapshots.lost === undefined,
+        propose: (request) => this.service.proposeOwn(request),
+        reach: ({ deadline, signal }) => this.service.reach(demand('strong', 0, deadline), signal),
+        onDiverged: (index) => this.#integrity.onRetainedDiffers(index),
+        onDamaged: (error) => this.#snapshots.rebuild(error, 'read'),
+      },
+    )
+  }
+
+  #newRetainedCalls(): RetainedCalls {
+    const { retained, blobs } = this
+    return new RetainedCalls({
+      time: this.#env.time,
+      store: this.#storage.shards,
+      maxPieceBytes: maxPieceBytes(this.#options.limits),
+      servable: () => retained.servable,
+      slot: () => blobs.cluster.members.slots.get(blobs.cluster.self),
+      retain: (request) => retained.retain(request),
+      fetch: (request) => blobs.fetch(request),
+    })
+  }
+
   #newBackups(): Backups {
     const { identity, machine } = this.#storage
     return new Backups({
@@ -375,6 +453,7 @@ export class Engine {
       machine,
       clusterId: identity.clusterId,
       maxPieceBytes: maxPieceBytes(this.#options.limits),
+      blobs: this.blobs,
       reach: ({ level, minIndex, deadline, signal }) =>
         this.service.reach(demand(level, minIndex, deadline), signal),
     })
@@ -396,6 +475,7 @@ export class Engine {
         isReady: () => this.service.isReady,
         confirm: (deadline) => this.#confirm(deadline),
         isLow: (node) => this.#space.isLowAt(node),
+        shortfall: (voters) => this.blobs.shortfall(voters),
       },
     )
   }
@@ -420,12 +500,15 @@ export class Engine {
     this.service.onApplied(applied)
     this.#integrity.onApplied()
     this.administration.onApplied(applied)
+    this.blobs.onApplied(applied)
     this.#noticeMembers()
   }
 
   /** The state is that of a snapshot now: reads wait for no more than before, and others may be members. */
   #onInstalled(configuration: Configuration): void {
     this.service.onInstalled()
+    this.blobs.onReplaced()
+    this.retained.onReplaced()
     this.#integrity.onReplaced()
     this.administration.onInstalled(configuration)
     this.#noticeMembers()
@@ -447,6 +530,8 @@ export class Engine {
   #onPeerUp(node: NodeId): void {
     this.observer.onPeerUp(node)
     this.service.onPeerUp(node)
+    this.blobs.onPeerUp(node)
+    this.retained.onPeerUp(node)
     if (node === this.service.leader) this.#onNewWay()
     this.#snapshots.onPeerUp(node)
     this.#firstCampaign.onPeerUp((other) => this.#peers?.isUp(other) === true)
@@ -460,6 +545,7 @@ export class Engine {
   #onPeerDown(node: NodeId): void {
     this.observer.onPeerDown(node)
     this.service.onPeerDown(node)
+    this.blobs.onPeerDown(node)
     this.driver.step({ type: 'peerDown', peer: node })
     this.#clients.look()
   }
@@ -467,6 +553,7 @@ export class Engine {
   /** The way to the leader is new: what is unanswered goes there again. */
   #onNewWay(): void {
     this.service.onNewWay()
+    this.blobs.onNewWay()
     this.administration.onNewWay()
     this.#clients.look()
   }
@@ -490,6 +577,8 @@ export class Engine {
     this.driver.step({ type: 'tick' })
     this.#integrity.tick(now)
     this.service.tick(now)
+    this.blobs.tick(now)
+    this.retained.tick(now)
     this.administration.tick(now, peers)
     this.backups.tick(now)
     this.#snapshots.tick(now)
@@ -549,6 +638,8 @@ export class Engine {
 
   #endCalls(error: unknown): void {
     this.service.end(error)
+    this.blobs.end(error)
+    this.retained.end(error)
     this.administration.endQuestions(error)
   }
 }

@@ -9,7 +9,8 @@ import type { Backups } from './backups.js'
 import { answerCall } from './client-calls.js'
 import { Clients } from './clients.js'
 import type { FreeSpace } from './free-space.js'
-import { type LimitOptions, maxFrameBytes } from './options.js'
+import { type LimitOptions, maxFrameBytes, maxManifestBytes } from './options.js'
+import type { RetainedCalls } from './retained-calls.js'
 import type { Roster } from './roster.js'
 import type { Service } from './service.js'
 
@@ -21,6 +22,7 @@ export interface FrontParts {
   readonly space: FreeSpace
   readonly administration: Administration
   readonly backups: Backups
+  readonly retained: RetainedCalls
   /** Why nothing is done here any more. */
   ended(): Error | undefined
   /** Why nothing can be read here. */
@@ -42,6 +44,7 @@ export class Front {
     this.#clients = new Clients({
       backend,
       maxValueBytes,
+      maxManifestBytes: maxManifestBytes(limits),
       maxFrameBytes: maxFrameBytes(limits),
       call: (method, params, reply) => this.#onCall(method, params, reply),
       news: (role) => ({
@@ -62,6 +65,7 @@ export class Front {
         maxValueBytes,
         maxRequestBytes,
         maxFrameBytes: maxFrameBytes(limits),
+        blobThresholdBytes: finite(backend.blobs.thresholdBytes),
       }),
     })
   }
@@ -86,16 +90,22 @@ export class Front {
 
   /** A call of a client connection. */
   #onCall(method: string, params: unknown, reply: (result: CallResult) => void): void {
-    const { administration, backups, ended, isRemoved } = this.#parts
+    const { administration, backups, retained, ended, isRemoved } = this.#parts
     const error = isRemoved() ? noMember() : ended()
     if (method === 'status') reply({ ok: this.#backend.status() })
     else if (error instanceof StoreError) reply({ error: callErrorOf(error) })
     else if (method === 'join') administration.onJoin(params, reply)
     else if (method === 'members') administration.onCall(params, reply)
     else if (method === 'backup') backups.onCall(params, reply)
+    else if (method === 'retained') answerCall(retained.answer(params), reply)
     else if (method === 'checkpoint') answerCall(this.#backend.checkpoint(), reply)
     else reply({ error: { code: 'QUORATE_FORMAT', message: `unknown call ${method}` } })
   }
+}
+
+/** Undefined for Infinity, which does not travel. */
+function finite(bytes: number): number | undefined {
+  return bytes === Number.POSITIVE_INFINITY ? undefined : bytes
 }
 
 /** What a former member tells clients: it does not mean the client, so it is not QUORATE_REMOVED. */

@@ -100,7 +100,7 @@ export class ImageFetch {
   async run(): Promise<ImageManifest> {
     const { store } = this.#parts
     const manifest = await this.#fetchManifest()
-    await store.retain(manifest)
+    await store.retain(manifest.chunks)
     this.#queue = store.missing(manifest)
     this.#totalBytes = manifest.bytes
     this.#bytes = manifest.bytes - this.#queue.reduce((sum, { bytes }) => sum + bytes, 0)

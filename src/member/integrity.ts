@@ -6,7 +6,7 @@ import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { StateMachine } from '../machine/state-machine.js'
 import type { RaftCore } from '../raft/core.js'
-import { NONE, type NodeId } from '../raft/types.js'
+import { type LogIndex, NONE, type NodeId } from '../raft/types.js'
 import { FRAME_NEED, FRAME_STORED } from '../wire/integrity.js'
 import type { BackendEvents } from './backend.js'
 import { demand } from './demand.js'
@@ -85,6 +85,11 @@ export class Integrity {
   onReplaced(): void {
     this.#divergence.reset()
     this.#rotten = undefined
+  }
+
+  /** What this member made of its state at `index` is not what enough others made of theirs. */
+  onRetainedDiffers(index: LogIndex): void {
+    this.#onDiverged({ after: 0, at: index })
   }
 
   tick(now: number): void {

@@ -3,6 +3,8 @@
  *
  * Opened in the order lock, identity, log, state machine, engine; closed the other way round.
  */
+
+import type { ShardStore } from '../blob/shard-store.js'
 import type { Env } from '../env/env.js'
 import type { RaftLog } from '../log/raft-log.js'
 import type { StateMachine } from '../machine/state-machine.js'
@@ -15,12 +17,15 @@ import type {
   Backend,
   BackendEvents,
   BackupRequest,
+  Blobs,
   LinkHandlers,
   LocalReads,
   MemberStatus,
   Overload,
   PendingRead,
   RequestLink,
+  RetainedCheckpoint,
+  RetainRequest,
   StateView,
   ViewRequest,
   WatchCursor,
@@ -40,6 +45,7 @@ export interface MemberParts {
   readonly machine: StateMachine
   /** What had to be done about the state before; undefined when it was in order. */
   readonly rebuilt: Rebuilt | undefined
+  readonly shards: ShardStore
 }
 
 /** A running member; see the file's comment. */
@@ -55,6 +61,7 @@ export class Member implements Backend {
       return this.#engine.service.openNow()
     },
   }
+  readonly blobs: Blobs
   readonly calls: CallMeters = new CallMeters()
   readonly #env: Env
   readonly #storage: Storage
@@ -84,6 +91,7 @@ export class Member implements Backend {
         log: storage.log,
         machine: storage.machine,
         rebuilt: storage.rebuilt,
+        shards: storage.shards,
       })
       await member.#engine.start()
       return member
@@ -98,6 +106,17 @@ export class Member implements Backend {
     this.clusterId = Buffer.from(storage.identity.clusterId, 'hex')
     this.#env = env
     this.#storage = storage
+    this.blobs = {
+      thresholdBytes: options.coding.thresholdBytes,
+      upload: (request) => {
+        this.#engine.refuseIfEnded()
+        return this.#engine.blobs.upload(request)
+      },
+      fetch: async (request) => {
+        this.#engine.refuseIfEnded()
+        return this.#engine.blobs.fetch(request)
+      },
+    }
     this.#engine = new Engine({ env, options, events, storage, backend: this })
   }
 
@@ -165,6 +184,11 @@ export class Member implements Backend {
   async checkpoint(): Promise<LogIndex> {
     this.#engine.refuseIfUnreadable()
     return this.#engine.checkpoints.run(this.#engine.driver.appendedBytes)
+  }
+
+  async retain(request: RetainRequest): Promise<RetainedCheckpoint> {
+    this.#engine.refuseIfUnreadable()
+    return this.#engine.retained.retain(request)
   }
 
   async askMembership(

@@ -1,5 +1,6 @@
 /** A member in numbers since its start, put together from its parts: plain data that can be sent and stored. */
 import type { DurationSummary, Durations } from '../base/durations.js'
+import type { BlobStatus } from '../blob/status.js'
 import type { MemberStatus, ReadLevel } from './backend.js'
 import type { CheckpointCounts } from './checkpoints.js'
 import type { Driver } from './driver.js'
@@ -58,6 +59,24 @@ export interface MemberMetrics {
     /** Clients remembered for exactly-once. */
     readonly sessions: number
   }
+  /** Large values, which lie in shards on the members. */
+  readonly blobs: Pick<
+    BlobStatus,
+    | 'values'
+    | 'shards'
+    | 'bytes'
+    | 'deadBytes'
+    | 'quarantined'
+    | 'missing'
+    | 'repaired'
+    | 'repairFailures'
+    | 'forgotten'
+    | 'undercovered'
+    | 'respread'
+    | 'uploads'
+    | 'fetches'
+    | 'sendingBytes'
+  >
   readonly snapshots: {
     readonly sent: number
     readonly installed: number
@@ -120,6 +139,7 @@ export function reportMetrics(parts: MetricsParts): MemberMetrics {
       checkpointFailures: checkpoints.failed,
       sessions: status.sessions,
     },
+    blobs: blobMetrics(status.blobs),
     snapshots: {
       sent: status.snapshots.sent,
       installed: status.snapshots.installed,
@@ -143,6 +163,11 @@ function logMetrics({ status, storage, driver }: MetricsParts): MemberMetrics['l
     queued: storage.log.queued,
     writeMs: storage.log.writeDurations.summary(),
   }
+}
+
+function blobMetrics(blobs: BlobStatus): MemberMetrics['blobs'] {
+  const { isCounted, segments, recovered, cache, scrub, codec, members, ...numbers } = blobs
+  return numbers
 }
 
 function servedMetrics({ reads, underWay }: MetricsParts): MemberMetrics['served'] {

@@ -4,7 +4,8 @@
  *
  * The new cluster has an id that was drawn for it, so that its members and those of the old one never take each other
  * for their own; others join it as they join any cluster. Data, revisions, sessions and log index are those of the
- * old state; the configuration is one voter, and the log begins behind the state.
+ * old state; the configuration is one voter, and the log begins behind the state. Large values become shards of that
+ * one member; those whose bytes are not to be had stay in the state and cannot be read.
  *
  * The mark `restoring` is in the folder, durably, before anything else, and `member.json` is written when all the rest
  * is durable. So whatever a power cut leaves is no member's folder and says so when it is opened, or is complete. An
@@ -12,10 +13,12 @@
  */
 import { asBuffer } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
+import { type PartSource, resealValues, type UnreadableValues } from '../blob/reseal.js'
+import { DEFAULT_SHARD_STORE, ShardStore } from '../blob/shard-store.js'
 import type { Database } from '../env/database.js'
 import type { Env } from '../env/env.js'
 import { RaftLog } from '../log/raft-log.js'
-import { MEMBERS_KEY, META_KEY } from '../machine/key-space.js'
+import { MEMBERS_KEY, META_KEY, RETAINED_KEY } from '../machine/key-space.js'
 import { type Configuration, StateMachine } from '../machine/state-machine.js'
 import { decodeStateRecord, encodeStateRecord } from '../machine/state-record.js'
 import { type Entry, type EntryId, type LogIndex, NONE } from '../raft/types.js'
@@ -33,12 +36,16 @@ import {
   writeIdentity,
 } from './identity.js'
 import { writeSmallFile } from './small-file.js'
-import { MAX_SESSIONS } from './storage.js'
+import { MAX_SESSIONS, shardsDir } from './storage.js'
 
 const MIB = 1024 * 1024
 const LOG_OPTIONS = { segmentBytes: 64 * MIB, maxWriteBytes: MIB, tailBytes: 0 }
 /** Made by the lock and by the attempt before: not a reason to refuse a folder that has the mark. */
 const LOCK = 'lock'
+/** Of the only member. */
+const FIRST_SLOT = 0
+/** So many blobs may be numbered from a number that was drawn. */
+const SEQ_ROOM = 2 ** 20
 
 /** The state that a new cluster begins with. */
 export interface ClusterSource {
@@ -48,6 +55,8 @@ export interface ClusterSource {
   readonly initial: Configuration | undefined
   /** What is to be applied on top of the image: the entries from `from` on, without a gap. */
   entries(from: LogIndex): AsyncIterable<readonly Entry[]>
+  /** The bytes of the state's large values. */
+  readonly largeParts: PartSource
 }
 
 /** A cluster that was founded, and the entry after which it goes on. */
@@ -55,6 +64,7 @@ export interface NewCluster extends EntryId {
   /** 8 bytes in hexadecimal. */
   readonly clusterId: string
   readonly id: string
+  readonly unreadable: UnreadableValues
 }
 
 /**
@@ -76,15 +86,16 @@ export async function foundCluster(
     await writeSmallFile(env.disk, dir, RESTORE_MARK, Buffer.from(`${id}\n`))
     await env.databases.remove(`${dir}/state`)
     await env.disk.removeDir(`${dir}/log`)
+    await env.disk.removeDir(shardsDir(dir))
     const identity = await drawIdentity(env.random, id)
-    const entry = await makeState(env, `${dir}/state`, identity, source)
+    const { unreadable, ...entry } = await makeState(env, dir, identity, source)
     await makeLog(env, `${dir}/log`, identity, entry)
     // Nothing that makes it a member's folder may be durable before what it consists of.
     await env.disk.syncDir(dir)
     await writeIdentity(env.disk, dir, identity)
     await env.disk.remove(`${dir}/${RESTORE_MARK}`)
     await env.disk.syncDir(dir)
-    return { clusterId: identity.clusterId, id, ...entry }
+    return { clusterId: identity.clusterId, id, ...entry, unreadable }
   } finally {
     await lock.close()
   }
@@ -106,9 +117,9 @@ async function makeState(
   env: Env,
   dir: string,
   identity: Identity,
-  { image, initial, entries }: ClusterSource,
-): Promise<EntryId> {
-  const database = await env.databases.open(dir)
+  { image, initial, entries, largeParts }: ClusterSource,
+): Promise<EntryId & Pick<NewCluster, 'unreadable'>> {
+  const database = await env.databases.open(`${dir}/state`)
   try {
     if (image !== undefined) await loadImage(image.manifest, image.read, database)
     // Never closed: it would close the database, which is still needed.
@@ -120,10 +131,33 @@ async function makeState(
     })
     for await (const some of entries(machine.appliedIndex + 1)) await machine.apply(some)
     const entry = { index: machine.appliedIndex, term: machine.appliedTerm }
+    const unreadable = await makeShards(env, dir, identity, { database, entry, largeParts })
     await makeOwn(database, identity, entry)
-    return entry
+    return { ...entry, unreadable }
   } finally {
     await database.close()
+  }
+}
+
+/** Makes the large values of the state shards of this member, durably; says which it cannot. */
+async function makeShards(
+  { disk, random }: Env,
+  dir: string,
+  { clusterId, nodeId }: Identity,
+  state: Pick<ClusterSource, 'largeParts'> & { database: Database; entry: EntryId },
+): Promise<UnreadableValues> {
+  const store = await ShardStore.open(disk, shardsDir(dir), DEFAULT_SHARD_STORE)
+  try {
+    const owner = {
+      clusterId: Buffer.from(clusterId, 'hex'),
+      nodeId,
+      slot: FIRST_SLOT,
+      term: state.entry.term,
+      firstSeq: random.u32('blob') * SEQ_ROOM,
+    }
+    return await resealValues(state.database, store, owner, state.largeParts)
+  } finally {
+    await store.close()
   }
 }
 
@@ -139,9 +173,12 @@ async function makeOwn(database: Database, identity: Identity, { index }: EntryI
     id,
     address: undefined,
     incarnation: undefined,
+    slot: FIRST_SLOT,
   }))
   const batch = database.batch()
   batch.put(META_KEY, encodeStateRecord({ ...decodeStateRecord(asBuffer(record)), conf }))
+  // What the old cluster retains are shards of its members.
+  if (database.get(RETAINED_KEY) !== undefined) batch.del(RETAINED_KEY)
   batch.put(MEMBERS_KEY, encodeDirectory({ confIndex: index, members, removed: [] }))
   await batch.write()
   if (await database.flush()) return

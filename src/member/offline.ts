@@ -5,27 +5,37 @@
  * Opening changes the folder no more than any start does: the end of a write that never finished is cut off the log,
  * and LevelDB begins at its last flush.
  */
+import { asBuffer } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
+import { lonePart, needsOthers } from '../blob/lone-parts.js'
+import { DEFAULT_SHARD_STORE, ShardStore } from '../blob/shard-store.js'
 import type { Env } from '../env/env.js'
 import { RaftLog } from '../log/raft-log.js'
 import { StateMachine } from '../machine/state-machine.js'
 import type { ConfState, Entry, LogIndex } from '../raft/types.js'
 import { type BackupOptions, type BackupResult, writeBackup } from '../snapshot/backup.js'
 import { Image } from '../snapshot/image.js'
+import type { LargeReader } from '../snapshot/large-values.js'
+import { decodeManifest } from '../wire/manifest.js'
 import { changeConfiguration, firstConfiguration } from './directory.js'
 import { Generations } from './generations.js'
 import { type Identity, readIdentity } from './identity.js'
-import { MAX_SESSIONS } from './storage.js'
+import { MAX_SESSIONS, shardsDir } from './storage.js'
 
 const MIB = 1024 * 1024
 const LOG_OPTIONS = { segmentBytes: 64 * MIB, maxWriteBytes: MIB, tailBytes: 0 }
 const READ_BYTES = MIB
+
+interface Closable {
+  close(): Promise<void>
+}
 
 /** An open folder; must be closed. */
 export interface OfflineMember {
   readonly identity: Identity
   readonly log: RaftLog
   readonly machine: StateMachine
+  readonly shards: ShardStore
   close(): Promise<void>
 }
 
@@ -40,6 +50,7 @@ export async function openOffline(env: Env, dir: string): Promise<OfflineMember>
   }
   const lock = await env.disk.lock(`${dir}/lock`)
   let log: RaftLog | undefined
+  let shards: ShardStore | undefined
   try {
     const identity = (await readIdentity(env.disk, dir))!
     const { stateDir, plan } = await Generations.open(env.disk, env.databases, dir)
@@ -51,30 +62,29 @@ export async function openOffline(env: Env, dir: string): Promise<OfflineMember>
     }
     const owner = { clusterId: Buffer.from(identity.clusterId, 'hex'), nodeId: identity.nodeId }
     log = await RaftLog.open(env.disk, env.time, `${dir}/log`, owner, LOG_OPTIONS)
+    shards = await ShardStore.open(env.disk, shardsDir(dir), DEFAULT_SHARD_STORE)
     const machine = await StateMachine.open(env.databases, stateDir, {
       maxSessions: MAX_SESSIONS,
       historyBytes: 0,
       initial: firstConfiguration(identity.firstMembers),
       confChange: changeConfiguration,
     })
-    return { identity, log, machine, close: () => closeAll(log!, machine, lock) }
+    const all = [log, shards, machine, lock]
+    return { identity, log, machine, shards, close: () => closeAll(all) }
   } catch (error) {
     await log?.close()
+    await shards?.close()
     await lock.close()
     throw error
   }
 }
 
-async function closeAll(
-  log: RaftLog,
-  machine: StateMachine,
-  lock: { close(): Promise<void> },
-): Promise<void> {
+/** Closes one after the other, also after one that fails. */
+async function closeAll([first, ...others]: readonly Closable[]): Promise<void> {
   try {
-    await log.close()
-    await machine.close()
+    await first?.close()
   } finally {
-    await lock.close()
+    if (others.length > 0) await closeAll(others)
   }
 }
 
@@ -121,6 +131,17 @@ function isOnlyVoter(conf: ConfState, { nodeId }: Identity): boolean {
   return conf.voters.join() === String(nodeId) && conf.votersOutgoing.length === 0
 }
 
+/** Reads the large values that the folder has alone. */
+function loneReader(shards: ShardStore): LargeReader {
+  return async ({ key, manifest: encoded, start, end }) => {
+    const manifest = decodeManifest(encoded)
+    const [part] = manifest.parts
+    const bytes = part && (await lonePart(shards, { key: asBuffer(key), manifest }, part))
+    if (bytes === undefined) throw needsOthers(key)
+    return bytes.subarray(start, end)
+  }
+}
+
 /** What a backup of a folder holds, and what it may lack. */
 export interface OfflineBackup extends BackupResult {
   /** Entries in the log of which the folder does not show that they are committed: they are not in the backup. */
@@ -129,7 +150,8 @@ export interface OfflineBackup extends BackupResult {
 
 /**
  * Backs up the folder of a member that is not running: its state with everything that it knows to be committed.
- * @throws {StoreError} as `openOffline` and `writeBackup`
+ * @throws {StoreError} as `openOffline` and `writeBackup`; QUORATE_BLOB_UNREADABLE for a large value of which other
+ *   members have needed shards
  */
 export async function backupFolder(
   env: Env,
@@ -140,12 +162,13 @@ export async function backupFolder(
   const member = await openOffline(env, dir)
   try {
     await applyCommitted(member)
-    const { identity, log, machine } = member
+    const { identity, log, machine, shards } = member
     const snapshot = await machine.pin(machine.appliedIndex)
     if (snapshot === undefined) throw new StoreError('QUORATE_NOT_READY', 'the state is moving')
     const image = new Image(snapshot, identity.clusterId)
     try {
-      const result = await writeBackup(env.disk, image, dest, options)
+      const source = { scan: image.scan.bind(image), fetch: loneReader(shards) }
+      const result = await writeBackup(env.disk, source, dest, options)
       return { ...result, unproven: log.recovered.lastIndex - machine.appliedIndex }
     } finally {
       await image.close()

@@ -5,6 +5,7 @@
 import type { Logger } from '../base/logger.js'
 import type { TlsOptions } from '../env/network.js'
 import type { ClientRule } from '../transport/client-roles.js'
+import { KEY_BYTES_MAX } from '../wire/command.js'
 
 /** Settings of one member, fully populated. */
 export interface MemberOptions {
@@ -33,6 +34,7 @@ export interface MemberOptions {
   readonly timing: TimingOptions
   readonly limits: LimitOptions
   readonly storage: StorageOptions
+  readonly coding: CodingOptions
 }
 
 /** How a new member finds its cluster. */
@@ -56,8 +58,10 @@ export interface TimingOptions {
 
 /** The bounds (design D13). What happens at each is said beside it. */
 export interface LimitOptions {
-  /** Largest value in bytes as stored; a larger one is a RangeError at the call. */
+  /** Largest value in bytes that is stored whole; a larger one is stored as shards, or is a RangeError at the call. */
   readonly maxValueBytes: number
+  /** Large values that one `get` or `getMany` brings into memory, all together; more is QUORATE_TOO_LARGE. */
+  readonly maxGetBytes: number
   /** Soft size of a request and of a log entry; a larger single command goes alone. */
   readonly maxRequestBytes: number
   /** Written but unanswered bytes of one Store; more is QUORATE_OVERLOADED. */
@@ -92,7 +96,7 @@ export interface LimitOptions {
 
 /** The disk. */
 export interface StorageOptions {
-  /** Size of a log segment. */
+  /** Size of a segment of the log, and of one of shards. */
   readonly segmentBytes: number
   /** Log written since the last checkpoint that causes the next one; up to a fifth less or more. */
   readonly checkpointBytes: number
@@ -120,6 +124,42 @@ export interface StorageOptions {
   readonly cacheBytes: number
 }
 
+/** Large values, which are stored as shards (src/blob), with their bounds. */
+export interface CodingOptions {
+  /** Values of more bytes are stored as shards; Infinity: none are written so, those that are there are served. */
+  readonly thresholdBytes: number
+  /** The largest k: so many shards at most are needed to read a value. */
+  readonly dataShardsMax: number
+  /** So many of the members that are reachable are not waited for; undefined: 1 from five voters on, else 0. */
+  readonly slack: number | undefined
+  /** Bytes of data in one shard at most; see maxShardBytes. */
+  readonly shardBytes: number
+  /** A shard is verified, and read, in blocks of so many bytes. */
+  readonly unitBytes: number
+  /** The backend of the codec (erasure/choose.ts); undefined: the fastest. */
+  readonly codec: string | undefined
+  /** Larger operations leave the thread; undefined: what pays with the backend. */
+  readonly inlineBytesMax: number | undefined
+  /** A part of which nothing more becomes durable for so long is stored in another way, or has failed. */
+  readonly uploadStallMs: number
+  /** Data of parts on their way to be stored, of all uploads together; beyond it writers are held back. */
+  readonly maxUploadBytes: number
+  /** Shards sent to one member and not acknowledged; more wait here. */
+  readonly maxUnackedBytes: number
+  /** Shards of other members on their way to the disk; more are answered `busy`, and sent again. */
+  readonly maxReceivedBytes: number
+  /** Shards that reads and repairs have asked for, all together; more wait. */
+  readonly maxFetchBytes: number
+  /** Decoded parts kept in memory for reads. */
+  readonly cacheBytes: number
+  /** What nothing refers to any more is kept for so long, for those who read an older state. */
+  readonly graceMs: number
+  /** So fast lost shards are made anew, and values are coded anew. */
+  readonly repairBytesPerSecond: number
+  /** So fast stored shards are read over and over, to find what rots before it is needed. */
+  readonly scrubBytesPerSecond: number
+}
+
 /** The free space that only checkpoints may use, because they lead to more. */
 export function reserveBytes({ minFreeBytes }: StorageOptions): number {
   return Math.floor(minFreeBytes / 2)
@@ -132,6 +172,21 @@ const PIECE_BYTES = 262_144
 /** The longest body of a frame between members: an entry is at most a request and a value beyond it, twice for room. */
 export function maxFrameBytes(limits: LimitOptions): number {
   return 2 * (limits.maxValueBytes + limits.maxRequestBytes) + FRAME_OVERHEAD_BYTES
+}
+
+/** Room in a frame beside the data of a shard: its key, its header, and a 64th of it for the sums of its blocks. */
+const SHARD_OVERHEAD_BYTES = KEY_BYTES_MAX + 2048
+const SUMS_SHARE = 64
+
+/** The data of a shard is no longer: it fits into one frame, and into what may be on its way to a member. */
+export function maxShardBytes(limits: LimitOptions, coding: CodingOptions): number {
+  const room = Math.min(maxFrameBytes(limits), coding.maxUnackedBytes) - SHARD_OVERHEAD_BYTES
+  return Math.min(coding.shardBytes, room - Math.ceil(room / SUMS_SHARE))
+}
+
+/** The longest manifest: it has to fit into a request, with its key. */
+export function maxManifestBytes(limits: LimitOptions): number {
+  return limits.maxRequestBytes >> 1
 }
 
 /** Pieces of snapshots are no larger: several of them fit into what may be queued beside other frames. */

@@ -191,7 +191,7 @@ class Rebuild {
         status = 'loading'
         return manifest
       })
-      await store.retain(undefined)
+      await store.retain([])
       report('done')
       return loaded
     } catch (error) {

@@ -9,8 +9,11 @@
  * ends in the highest term, and among equals at the highest index, is the one to recover from: its log holds
  * everything that any of them knows to be committed (Raft §5.4.1).
  *
+ * Of large values the new cluster gets those that the survivor has alone: of all others it has one shard of several.
+ *
  * None of the members of the old cluster may ever run again: with a majority it would still be a cluster, too.
  */
+import { lonePart } from '../blob/lone-parts.js'
 import type { Env } from '../env/env.js'
 import type { EntryId, LogIndex, Term } from '../raft/types.js'
 import { Image } from '../snapshot/image.js'
@@ -79,7 +82,7 @@ async function imageOf({ identity, machine }: OfflineMember): Promise<Image | un
 }
 
 async function sourceOf(
-  { identity, log }: OfflineMember,
+  { identity, log, shards }: OfflineMember,
   image: Image | undefined,
 ): Promise<ClusterSource> {
   return {
@@ -89,6 +92,7 @@ async function sourceOf(
     },
     initial: firstConfiguration(identity.firstMembers),
     entries: (from) => entriesOf(log, from, log.recovered.lastIndex),
+    largeParts: (value, part) => lonePart(shards, value, part),
   }
 }
 

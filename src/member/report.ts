@@ -1,7 +1,8 @@
 /** A member's status as plain data, put together from its parts. */
+import type { BlobStatus } from '../blob/status.js'
 import type { RaftCore } from '../raft/core.js'
 import type { NodeId } from '../raft/types.js'
-import type { MemberStatus, MemberView, SnapshotStatus } from './backend.js'
+import type { MemberStatus, MemberView, RetainedStatus, SnapshotStatus } from './backend.js'
 import type { DivergedRange } from './divergence.js'
 import type { SpaceStatus } from './free-space.js'
 import type { Peers } from './peers.js'
@@ -25,6 +26,8 @@ export interface ReportParts {
   readonly slowWriteMs: number | undefined
   /** Why log entries could not be copied into the archive. */
   readonly archiveFailure: Error | undefined
+  readonly blobs: BlobStatus
+  readonly retained: RetainedStatus | undefined
   /** What of the state is damaged on disk. */
   readonly rotten: string | undefined
   /** Where the members' states went apart without a majority for any. */
@@ -67,6 +70,8 @@ export function reportStatus(parts: ReportParts): MemberStatus {
     members,
     snapshots,
     space: parts.space,
+    blobs: parts.blobs,
+    ...(parts.retained && { retained: parts.retained }),
     rejectedConnections: peers?.rejected() ?? {},
     words: describeStanding({
       id: identity.id,
@@ -77,6 +82,7 @@ export function reportStatus(parts: ReportParts): MemberStatus {
       cause: fatal,
       snapshots,
       space: parts.space,
+      blobs: parts.blobs,
       archiveFailure: parts.archiveFailure,
       isStateOpen: machine.isOpen,
       disputed: parts.disputed,

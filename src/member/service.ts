@@ -245,6 +245,11 @@ export class Service {
     return isNew
   }
 
+  /** Proposes a request of this member itself, which leads; it may be lost. */
+  proposeOwn(request: Buffer): void {
+    this.#writes.proposeOwn(request)
+  }
+
   /** The way to the leader is new: what is unanswered goes there again. */
   onNewWay(): void {
     this.#writes.onNewWay()

@@ -183,7 +183,7 @@ export class SnapshotIntake {
         await database.close()
         await generations.dropNext()
       }
-      await store.retain(undefined)
+      await store.retain([])
       return 'done'
     } catch (error) {
       // The leader tries again after a while; what has arrived is kept until then.

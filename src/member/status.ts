@@ -1,5 +1,6 @@
 /** What a member's state means, in words for people: how it stands and what may fail next. */
 
+import type { BlobStatus } from '../blob/status.js'
 import type { Role } from '../raft/types.js'
 import type { MemberView, SnapshotStatus } from './backend.js'
 import type { DivergedRange } from './divergence.js'
@@ -16,6 +17,7 @@ export interface Situation {
   readonly cause: Error | undefined
   readonly snapshots: SnapshotStatus
   readonly space: SpaceStatus
+  readonly blobs: BlobStatus
   /** Why log entries could not be copied into the archive. */
   readonly archiveFailure: Error | undefined
   /** Whether the state can be read and written: not while its database is being opened again. */
@@ -51,6 +53,7 @@ export function describeStanding(situation: Situation): string[] {
   // Before its log tells who the others are it can say nothing about them.
   if (standing !== 'joining') words.push(...describeQuorum(situation))
   words.push(...describeDamage(situation))
+  words.push(...describeBlobs(situation))
   words.push(...describeSpace(situation))
   if (situation.archiveFailure !== undefined) {
     const { message } = situation.archiveFailure
@@ -92,6 +95,18 @@ function describeDamage({ isStateOpen, disputed, rotten }: Situation): string[] 
   }
   if (!isStateOpen) {
     words.push('The state could not be written and is being opened again; reads wait for it.')
+  }
+  return words
+}
+
+function describeBlobs({ id, blobs }: Situation): string[] {
+  const words: string[] = []
+  const { missing, undercovered } = blobs
+  if (missing > 0) {
+    words.push(`${id} lacks ${missing} of its shards of large values and makes them anew.`)
+  }
+  if (undercovered > 0) {
+    words.push(`${undercovered} large values are being coded anew for the members there are now.`)
   }
   return words
 }

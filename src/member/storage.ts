@@ -3,6 +3,7 @@
  * the log and the state machine; and what the core learns from them.
  */
 import { StoreError } from '../base/errors.js'
+import { DEFAULT_SHARD_STORE, ShardStore } from '../blob/shard-store.js'
 import type { DiskLock } from '../env/disk.js'
 import type { Env } from '../env/env.js'
 import { RaftLog } from '../log/raft-log.js'
@@ -33,6 +34,8 @@ export interface Storage {
   readonly log: RaftLog
   readonly machine: StateMachine
   readonly generations: Generations
+  /** The shards of large values. */
+  readonly shards: ShardStore
   /** What had to be done about the state; undefined when it was in order. */
   readonly rebuilt: Rebuilt | undefined
 }
@@ -40,6 +43,16 @@ export interface Storage {
 /** Where what comes of a snapshot is kept until it is loaded. */
 export function incomingDir(dir: string): string {
   return `${dir}/incoming`
+}
+
+/** Where the shards of large values lie. */
+export function shardsDir(dir: string): string {
+  return `${dir}/blobs`
+}
+
+/** Where the descriptions of retained checkpoints lie. */
+export function retainedDir(dir: string): string {
+  return `${dir}/retained`
 }
 
 /**
@@ -70,6 +83,9 @@ async function openFolder(env: Env, options: MemberOptions): Promise<Storage> {
       cluster: options.cluster,
       join: join && ((incarnation) => joinCluster(env, options, join, incarnation)),
     })
+    const { segmentBytes } = options.storage
+    const shardOptions = { ...DEFAULT_SHARD_STORE, segmentBytes }
+    const shards = await ShardStore.open(env.disk, shardsDir(dir), shardOptions)
     const opened = await openState({
       env,
       options,
@@ -83,7 +99,7 @@ async function openFolder(env: Env, options: MemberOptions): Promise<Storage> {
       incomingDir: incomingDir(dir),
       openLog: () => openLog(env, options, identity),
     })
-    return { lock, identity, ...opened }
+    return { lock, identity, shards, ...opened }
   } catch (error) {
     await lock.close()
     throw error
@@ -102,6 +118,7 @@ export function machineRecovery(env: Env, { log, generations }: Storage): Machin
 /** Closes the data folder; the state machine takes a last checkpoint. */
 export async function closeStorage(storage: Storage): Promise<void> {
   try {
+    await storage.shards.close()
     await storage.log.close()
     await storage.machine.close()
   } finally {

@@ -12,7 +12,7 @@ import { validateRequest } from '../wire/validate-request.js'
 import type { LinkHandlers, RequestLink } from './backend.js'
 import type { Driver } from './driver.js'
 import { Links } from './links.js'
-import type { LimitOptions } from './options.js'
+import { type LimitOptions, maxManifestBytes } from './options.js'
 import { Requests } from './requests.js'
 
 /** The way between the members. */
@@ -31,6 +31,7 @@ export interface WriteRoute {
 export class Writes {
   readonly #self: NodeId
   readonly #maxValueBytes: number
+  readonly #maxManifestBytes: number
   readonly #driver: Driver
   readonly #route: WriteRoute
   readonly #links: Links
@@ -48,6 +49,7 @@ export class Writes {
   ) {
     this.#self = self
     this.#maxValueBytes = limits.maxValueBytes
+    this.#maxManifestBytes = maxManifestBytes(limits)
     this.#driver = driver
     this.#route = route
     this.#requests = new Requests(limits.maxRequestBytes, (node, answers) => {
@@ -82,7 +84,7 @@ export class Writes {
 
   /** A request of another member's Store. @throws {DecodeError} */
   onRequest(from: NodeId, link: number, request: Buffer): void {
-    const { seq } = validateRequest(request, this.#maxValueBytes)
+    const { seq } = validateRequest(request, this.#maxValueBytes, this.#maxManifestBytes)
     const origin = { node: from, link, seq }
     if (!this.#route.isLeading()) {
       this.#requests.refuse([origin])

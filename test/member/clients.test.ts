@@ -238,6 +238,72 @@ test('reads beyond their bound are refused, and those whose time is up are not s
   await cluster.close()
 })
 
+const upload = { type: 'blobOpen', isStream: false, remainingMs: 5_000 } as const
+
+test('a reader that uploads is disconnected, and nothing is stored', async () => {
+  const cluster = await one(7)
+  const rogue = await new Rogue(cluster, READER).up()
+  rogue.ask(1, { ...upload, key: Buffer.from('k') })
+  await rogue.until(() => rogue.isOver)
+  const { rejectedConnections, blobs } = cluster.store('a').status()
+  assert.deepEqual([rejectedConnections.forbidden, blobs.uploads], [1, 0])
+  await cluster.close()
+})
+
+test('uploads are bounded, belong to one client, and go with it', async () => {
+  const cluster = await one(8)
+  const rogue = await new Rogue(cluster, WRITER).up()
+  for (let id = 1; id <= 130; id++) {
+    rogue.ask(id, { ...upload, key: Buffer.from('k') })
+    rogue.ask(1_000 + id, { type: 'blobWrite', upload: id, bytes: Buffer.alloc(10) })
+  }
+  await rogue.until(() => rogue.replies.size === 130)
+  const codes = [...rogue.replies.values()].map(codeOf)
+  assert.equal(codes.filter((code) => code === 'done').length, 128)
+  assert.equal(codes.filter((code) => code === 'QUORATE_OVERLOADED').length, 2)
+  assert.equal(cluster.store('a').status().blobs.uploads, 128)
+  rogue.ask(2_000, { type: 'blobFinish', upload: 1 })
+  rogue.ask(2_001, { type: 'blobFinish', upload: 500 })
+  await rogue.until(() => rogue.replies.has(2_000) && rogue.replies.has(2_001))
+  rogue.ask(2_002, { ...upload, key: Buffer.from('k') })
+  assert.equal(codeOf(rogue.replies.get(2_000)), 'bytes')
+  assert.equal(codeOf(rogue.replies.get(2_001)), 'QUORATE_OVERLOADED')
+  const other = await new Rogue(cluster, WRITER, 'other').up()
+  other.ask(1, { type: 'blobWrite', upload: 2, bytes: Buffer.alloc(10) })
+  await other.until(() => other.replies.has(1))
+  assert.equal(codeOf(other.replies.get(1)), 'QUORATE_OVERLOADED')
+  rogue.ask(3, { type: 'probe' })
+  await rogue.until(() => rogue.replies.has(3))
+  assert.equal(codeOf(rogue.replies.get(3)), 'QUORATE_FORMAT', 'the id is that of an upload')
+  for (let id = 10; id < 150; id++) other.ask(id, { ...upload, key: Buffer.from('k') })
+  other.ask(500, { type: 'probe' })
+  await other.until(() => other.replies.has(500))
+  const third = await new Rogue(cluster, WRITER, 'third').up()
+  third.ask(1, { ...upload, key: Buffer.from('k') })
+  third.ask(2, { type: 'blobWrite', upload: 1, bytes: Buffer.alloc(10) })
+  await third.until(() => third.replies.has(2))
+  assert.equal(codeOf(third.replies.get(2)), 'QUORATE_OVERLOADED', 'of all clients together')
+  cluster.network.break('rogue', 'a')
+  cluster.network.break('other', 'a')
+  await rogue.until(() => cluster.store('a').status().blobs.uploads === 0)
+  assert.equal(third.isOver, false)
+  await cluster.close()
+})
+
+test('fetches of nonsense are answered with errors', async () => {
+  const cluster = await one(9)
+  const rogue = await new Rogue(cluster, READER).up()
+  const fetch = { type: 'blobFetch', key: Buffer.from('k'), remainingMs: 5_000 } as const
+  const manifest = Buffer.from('no manifest')
+  rogue.ask(1, { ...fetch, manifest, start: 0, end: 10 })
+  rogue.ask(2, { ...fetch, manifest, start: 10, end: 0 })
+  rogue.ask(3, { ...fetch, manifest, start: 0, end: 2 ** 40 })
+  await rogue.until(() => rogue.replies.size === 3)
+  const codes = [1, 2, 3].map((id) => codeOf(rogue.replies.get(id)))
+  assert.deepEqual(codes, ['QUORATE_CORRUPTION', 'QUORATE_FORMAT', 'QUORATE_FORMAT'])
+  await cluster.close()
+})
+
 test('an answer that is too long for a frame is an error, not a broken connection', async () => {
   const cluster = await one(6, { limits: { maxValueBytes: 8_192, maxRequestBytes: 8_192 } })
   const store = cluster.store('a')
@@ -261,7 +327,7 @@ test('an answer that is too long for a frame is an error, not a broken connectio
 })
 
 test('a client that does not read what it asked for is served no further, and then disconnected', async () => {
-  const cluster = await one(7, { limits: { maxQueuedBytes: 16 * 1024 * 1024 } })
+  const cluster = await one(7, { limits: { maxQueuedBytes: 16 * 1024 * 1024 }, erasure: false })
   for (let i = 0; i < 16; i++)
     await cluster.run(cluster.store('a').put(`k${i}`, 'x'.repeat(900_000)))
   const rogue = await new Rogue(cluster, READER).up()

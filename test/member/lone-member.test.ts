@@ -9,7 +9,8 @@ import type { Store } from '../../src/store/store.js'
 const SMALL = {
   storage: { segmentBytes: 64 * 1024, checkpointBytes: 64 * 1024, keepLogBytes: 64 * 1024 },
   limits: { maxRequestBytes: 4096 },
-}
+  erasure: false,
+} as const
 
 function lone(seed: number): Promise<SimCluster> {
   return SimCluster.start(seed, ['a'], SMALL)

@@ -21,9 +21,11 @@ class Scene {
   static async open(
     seed: number,
     values: { readonly count: number; readonly bytes: number },
-    options: Partial<OpenOptions>,
+    given: Partial<OpenOptions>,
     keepsAll?: string,
   ): Promise<Scene> {
+    // The values are to be in the log and in the state themselves.
+    const options = { ...given, erasure: false } as const
     const cluster = await SimCluster.start(seed, NAMES, {
       storage: STORAGE,
       valueEncoding: 'binary',
