@@ -23,6 +23,7 @@ gets the log as a learner and votes once it has caught up. Names are never used 
 
   --at ADDRESS         a member's address (host:port or unix:/path)
   --learner            with add: never a voter
+  --force              go on although large values will have fewer shards than they are promised
   --expect INDEX       refuse when the members have changed since that index (list prints it)
   --timeout-ms N       how long it may take (60000)
   --json               print the answer as JSON
@@ -37,16 +38,18 @@ export async function members(args: readonly string[]): Promise<number> {
   const { values: flags, positionals } = parseWordsAndFlags(args, {
     at: { type: 'string' },
     learner: { type: 'boolean', default: false },
+    force: { type: 'boolean', default: false },
     expect: { type: 'string' },
     'timeout-ms': { type: 'string', default: String(DEFAULT_TIMEOUT_MS) },
     json: { type: 'boolean', default: false },
     ...PROTECTION_FLAGS,
   })
-  const { at, expect, learner, json } = flags
+  const { at, expect, learner, force, json } = flags
   if (at === undefined) throw new UsageError('members needs --at, the address of a member')
   const timeoutMs = wholeNumber('timeout-ms', flags['timeout-ms'], 1)
   const options: ChangeOptions = {
     timeoutMs,
+    ...(force && { coverage: 'force' }),
     ...(expect === undefined ? {} : { expectConfIndex: wholeNumber('expect', expect, 0) }),
   }
   const [action = 'list', ...words] = positionals

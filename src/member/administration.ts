@@ -52,6 +52,8 @@ export interface AdministrationPorts {
   confirm(deadline: number): Promise<void>
   /** Whether the disk of `node` has no room for new writes. */
   isLow(node: NodeId): boolean
+  /** Why `voters` would not hold what they must of the large values; undefined when they do. */
+  shortfall(voters: readonly NodeId[]): string | undefined
 }
 
 /** See the file's comment. */
@@ -242,6 +244,7 @@ export class Administration {
       },
       isHeard: (node) => ports.peers()?.isHeard(node) === true,
       news: () => this.#news(),
+      shortfall: (voters) => ports.shortfall(voters),
       confirm: (deadline) => ports.confirm(deadline),
     })
   }

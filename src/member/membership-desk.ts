@@ -6,6 +6,8 @@
  *   2. a member is promoted only when it is caught up (pace.ts; trap T-56)
  *   3. the voters that a change leads to are a majority that is up, or the cluster would stand still
  *   4. a leader that is to go hands over first when somebody can take over (trap T-52)
+ *   5. the voters that a change leads to hold as many shards of every large value as they are to (M1 of
+ *      docs/large-values.md), unless it is forced (M2)
  * A change is answered when it is in force here; a joint configuration has been left by then.
  */
 import { unreachable } from '../base/assert.js'
@@ -46,6 +48,8 @@ export interface DeskPorts {
   isHeard(node: NodeId): boolean
   /** What the directory does not say yet (news.ts). */
   news(): readonly MemberRecord[]
+  /** Why `voters` would not hold what they must of the large values; undefined when they do. */
+  shortfall(voters: readonly NodeId[]): string | undefined
   /** Resolves when this member was confirmed as leader and has applied everything committed until then. */
   confirm(deadline: number): Promise<void>
 }
@@ -56,6 +60,9 @@ interface Proposal {
   position: { readonly index: LogIndex; readonly term: Term } | undefined
   end: 'applied' | 'void' | 'lost' | 'dropped' | { readonly refused: string } | undefined
 }
+
+/** Of a call's time, what large values may take to be where they must be: then there is some left for the rest. */
+const COVERED_SHARE = 0.8
 
 /** See the file's comment. */
 export class MembershipDesk {
@@ -174,16 +181,19 @@ export class MembershipDesk {
     request: MembershipRequest & { type: 'change' },
     deadline: number,
   ): Promise<MembershipAnswer> {
-    const { changes, expectConfIndex, catchUpMs } = request
+    const { changes, expectConfIndex, catchUpMs, isForced, timeoutMs } = request
     await this.#awaitSettled(deadline)
-    this.#plan(changes, expectConfIndex)
-    const caughtUpBy = Math.min(deadline, this.#time.now() + catchUpMs)
+    const { voters } = this.#plan(changes, expectConfIndex)
+    const begunAt = this.#time.now()
+    const caughtUpBy = Math.min(deadline, begunAt + catchUpMs)
     await this.#awaitCaughtUp(changes, caughtUpBy)
+    if (!isForced) await this.#awaitCovered(voters, begunAt + COVERED_SHARE * timeoutMs)
     return this.#alone(deadline, async () => {
       await this.#awaitSettled(deadline)
       // Waiting for its turn it may have fallen behind: in a short log one entry is more than a tenth.
       await this.#awaitCaughtUp(changes, caughtUpBy)
       const plan = this.#plan(changes, expectConfIndex)
+      if (!isForced) this.#requireCovered(plan.voters)
       this.#requireQuorum(plan)
       await this.#handOverBefore(plan)
       await this.#propose(plan.change, deadline)
@@ -261,6 +271,26 @@ export class MembershipDesk {
       const [match, last] = [this.#succession.matchOf(node), this.#core.lastIndex]
       throw notReady(`${name} is not caught up: it has ${match} of ${last} entries`)
     }
+  }
+
+  async #awaitCovered(voters: readonly NodeId[], deadline: number): Promise<void> {
+    await this.#conditions.until(deadline, () => {
+      return !this.#isLeading || this.#shortfall(voters) === undefined
+    })
+    this.#requireLeading()
+    this.#requireCovered(voters)
+  }
+
+  #requireCovered(voters: readonly NodeId[]): void {
+    const shortfall = this.#shortfall(voters)
+    if (shortfall !== undefined) throw notReady(shortfall)
+  }
+
+  /** A change that leaves the voters as they are takes nothing from anybody. */
+  #shortfall(voters: readonly NodeId[]): string | undefined {
+    const before = this.#roster.conf.voters
+    const isSame = voters.length === before.length && voters.every((node) => before.includes(node))
+    return isSame ? undefined : this.#ports.shortfall(voters)
   }
 
   /** The voters that the change adds. */

@@ -41,6 +41,11 @@ export interface MembersOptions {
 export interface ChangeOptions extends MembersOptions {
   /** Refuse with QUORATE_CONF_CHANGED when the members have changed since this `confIndex`. */
   readonly expectConfIndex?: LogIndex
+  /**
+   * `force`: change the voters although large values would be left with fewer shards than they are promised, which
+   * `quorate blobs` shows until they are repaired. Default `wait`: until they have them, within the call's time.
+   */
+  readonly coverage?: 'wait' | 'force'
 }
 
 /** Options of `add`. */
@@ -67,13 +72,15 @@ const CATCH_UP_MS = 60_000
 const CATCH_UP_SHARE = 0.9
 const PARTS: readonly MemberPart[] = ['voter', 'learner']
 const OPTION_NAMES = ['timeoutMs', 'signal']
-const CHANGE_OPTION_NAMES = [...OPTION_NAMES, 'expectConfIndex']
+const COVERAGE: readonly NonNullable<ChangeOptions['coverage']>[] = ['wait', 'force']
+const CHANGE_OPTION_NAMES = [...OPTION_NAMES, 'expectConfIndex', 'coverage']
 
 /** One call: what bounds it. */
 interface Call {
   readonly deadline: number
   readonly signal: AbortSignal | undefined
   readonly expectConfIndex: LogIndex | undefined
+  readonly isForced: boolean
 }
 
 /**
@@ -81,8 +88,9 @@ interface Call {
  *
  * All calls may be made on any member. Errors of all of them: QUORATE_NO_LEADER; QUORATE_TIMEOUT; QUORATE_ABORTED;
  * QUORATE_OVERLOADED; QUORATE_NOT_OPEN; QUORATE_STOPPED; QUORATE_REMOVED. Of changes also: QUORATE_CONF_CHANGED;
- * QUORATE_NO_MEMBER; QUORATE_NOT_READY, when a member is not caught up or the voters that would be left are not a
- * majority that can be reached. As with writes, `outcome` says what may have happened.
+ * QUORATE_NO_MEMBER; QUORATE_NOT_READY, when a member is not caught up, the voters that would be left are not a
+ * majority that can be reached, or large values would not be covered by them. As with writes, `outcome` says what may
+ * have happened.
  */
 export class Members {
   readonly #backend: MembershipBackend
@@ -235,7 +243,9 @@ export class Members {
       const expectConfIndex = call.expectConfIndex ?? membership.confIndex
       const { timeoutMs } = this.#left(call)
       const catchUpMs = behind === 'waits' ? CATCH_UP_SHARE * timeoutMs : 0
-      const request = { type: 'change' as const, changes, expectConfIndex, catchUpMs, timeoutMs }
+      const { isForced } = call
+      const bounds = { expectConfIndex, catchUpMs, isForced, timeoutMs }
+      const request = { type: 'change' as const, changes, ...bounds }
       try {
         return asMembershipAnswer('change', await this.#ask(request, call))
       } catch (error) {
@@ -263,12 +273,13 @@ export class Members {
   }
 
   #begin(options: ChangeOptions, timeoutMs: number): Call {
-    const { signal, expectConfIndex } = options
+    const { signal, expectConfIndex, coverage = 'wait' } = options
     if (expectConfIndex !== undefined && !Number.isSafeInteger(expectConfIndex)) {
       throw new TypeError('expectConfIndex is a log index')
     }
+    const isForced = requireOneOf('coverage', coverage, COVERAGE) === 'force'
     const deadline = this.#backend.now() + requireTimeout(options.timeoutMs ?? timeoutMs)
-    return { deadline, signal, expectConfIndex }
+    return { deadline, signal, expectConfIndex, isForced }
   }
 
   /** What is left of the call's time. */

@@ -13,6 +13,7 @@ const CHANGE: MembershipRequest = {
   changes: [{ kind: 'remove', id: 'b' }],
   expectConfIndex: 3,
   catchUpMs: 0,
+  isForced: false,
   timeoutMs: 1000,
 }
 
