@@ -3,6 +3,7 @@ import { nodeEnv } from '../env/node-env.js'
 import { inspectSurvivor, recoverCluster, type Survivor } from '../member/recover.js'
 import { parseWordsAndFlags, UsageError } from './command-line.js'
 import { count, print, table } from './terminal.js'
+import { complainOfUnreadable, plainOf } from './unreadable.js'
 
 /** What `quorate recover --help` prints. */
 export const RECOVER_HELP: string = `quorate recover --dir DIR --preview
@@ -49,10 +50,12 @@ export async function recover(args: readonly string[]): Promise<number> {
   }
   const to = flags.to ?? `${dir.replace(/[/\\]+$/, '')}.recovered`
   const founded = await recoverCluster(env, dir, to)
-  if (json) print(JSON.stringify(founded, undefined, 2))
+  if (json)
+    print(JSON.stringify({ ...founded, unreadable: plainOf(founded.unreadable) }, undefined, 2))
   else {
-    const { id, clusterId, index } = founded
+    const { id, clusterId, index, unreadable } = founded
     print(`${to} is member ${id} of the new cluster ${clusterId}, at index ${count(index)}`)
+    complainOfUnreadable(unreadable)
     print(`${dir} is as it was; never start it, or another member of its cluster, again`)
   }
   return 0

@@ -27,9 +27,10 @@ export async function verify(args: readonly string[]): Promise<number> {
 }
 
 function describe(src: string, verified: VerifiedBackup): void {
-  const { clusterId, index, term, entries, chunks } = verified
+  const { clusterId, index, term, entries, chunks, largeValues } = verified
   print(`${src} is whole: ${bytes(verified.bytes)} in ${count(chunks)} chunks`)
   print(
     `cluster ${clusterId}, index ${count(index)}, term ${count(term)}, ${count(entries)} records`,
   )
+  if (largeValues > 0) print(`${count(largeValues)} large values are in it, beside the chunks`)
 }

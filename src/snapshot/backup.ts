@@ -2,6 +2,7 @@
  * A backup is a folder that holds one image: its chunks, and its manifest.
  *
  *   <dest>/chunks/<hash>-<bytes>   the chunks (chunk-store.ts)
+ *   <dest>/values/<hash>-<bytes>   the parts of large values, if there are any (large-values.ts)
  *   <dest>/manifest                the manifest; written last, when all the rest is durable
  *
  * Every backup is complete in itself. An incremental one shares the files of an earlier one under second names (hard
@@ -18,21 +19,26 @@ import { proveRecord } from '../machine/prove-record.js'
 import type { LogIndex } from '../raft/types.js'
 import { DecodeError } from '../wire/command.js'
 import { decodeManifest, encodeManifest, type ImageManifest } from '../wire/image.js'
-import type { ImageChunk } from '../wire/image-chunk.js'
-import { ChunkStore } from './chunk-store.js'
-import { abortedBy, type ChunkContent, type ChunkVisitor } from './image.js'
-import { type ChunkReader, visitRecords } from './image-records.js'
+import { ChunkSink, type OnKept } from './chunk-sink.js'
+import { type ChunkName, ChunkStore } from './chunk-store.js'
+import { abortedBy, type ChunkVisitor } from './image.js'
+import { visitRecords } from './image-records.js'
+import {
+  keepLargeValues,
+  type LargeReader,
+  largeValueIn,
+  largeValuesOf,
+  proveLargeValue,
+} from './large-values.js'
 import { readWhole, UNFINISHED, writeWhole } from './whole-file.js'
 
 const MANIFEST = 'manifest'
 const CHUNKS = 'chunks'
+const VALUES = 'values'
 /** A manifest of so many bytes is that of many terabytes. */
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024
 
-/** Chunks are written until so much is under way. */
-const WRITING_BYTES_MAX = 4 * 1024 * 1024
-
-/** How far a backup, or its verification, is. */
+/** How far a backup, or its verification, is; parts of large values count as chunks. */
 export interface BackupProgress {
   readonly chunks: number
   readonly bytes: number
@@ -51,7 +57,7 @@ export interface BackupOptions {
 export interface BackupResult {
   /** The backup holds exactly the entries up to here. */
   readonly index: LogIndex
-  /** Of all chunks. */
+  /** Of all chunks, those of large values included. */
   readonly bytes: number
   readonly chunksWritten: number
   /** Chunks that were in the earlier backup, or there from an earlier attempt. */
@@ -61,6 +67,10 @@ export interface BackupResult {
 /** Where a backup comes from: an Image, or somebody who brings its chunks from elsewhere. */
 export interface BackupSource {
   scan(visit: ChunkVisitor, signal?: AbortSignal): Promise<ImageManifest>
+  /** Brings the bytes of its large values; undefined: nobody can. */
+  readonly fetch?: LargeReader
+  /** Nothing more is asked of it. */
+  end?(): Promise<void>
 }
 
 /**
@@ -75,89 +85,73 @@ export async function writeBackup(
   dest: string,
   options: BackupOptions,
 ): Promise<BackupResult> {
-  const { since, signal, onProgress } = options
+  const { since, signal } = options
   await refuseOthers(disk, dest)
   const earlier = since === undefined ? undefined : await openBackup(disk, since)
   await disk.makeDir(dest)
-  const store = await ChunkStore.open(disk, `${dest}/${CHUNKS}`)
-  const writes = new ChunkWrites(store)
-  let [written, shared, bytes] = [0, 0, 0]
-  const keep = async (chunk: ImageChunk, content: ChunkContent): Promise<void> => {
-    if (await isShared(store, earlier?.chunks, chunk)) shared++
-    else {
-      await writes.add(chunk, await content())
-      written++
-    }
-    bytes += chunk.bytes
-    onProgress?.({ chunks: written + shared, bytes })
-  }
-  const manifest = await source.scan(keep, signal).finally(() => writes.settled())
-  writes.throwFailure()
-  await store.retain(manifest)
-  await store.sync()
+  const tally = new Tally(options)
+  const manifest = await bring(disk, source, dest, { earlier, tally, signal }).finally(() =>
+    source.end?.(),
+  )
   if (signal?.aborted === true) throw abortedBy(signal)
   await writeWhole(disk, `${dest}/${MANIFEST}`, encodeManifest(manifest))
   await disk.syncDir(dest)
-  return { index: manifest.index, bytes, chunksWritten: written, chunksShared: shared }
+  return { index: manifest.index, ...tally.sums }
 }
 
-/** Chunks on their way to the disk, some at a time: each waits for an fsync of its own. */
-class ChunkWrites {
-  readonly #store: ChunkStore
-  readonly #underWay = new Set<Promise<void>>()
+/** Brings everything but the manifest to `dest`, durably. */
+async function bring(
+  disk: Disk,
+  source: BackupSource,
+  dest: string,
+  to: {
+    readonly earlier: OpenBackup | undefined
+    readonly tally: Tally
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<ImageManifest> {
+  const { earlier, tally, signal } = to
+  const { onKept } = tally
+  const sink = await ChunkSink.open(disk, `${dest}/${CHUNKS}`, earlier?.chunks, onKept)
+  const manifest = await source
+    .scan((chunk, content) => sink.keep(chunk, content), signal)
+    .finally(() => sink.settled())
+  await sink.finish(manifest.chunks)
+  const values = largeValuesOf(manifest, (chunk) => sink.store.read(chunk))
+  const about = { earlier: earlier?.values, onKept, signal }
+  await keepLargeValues(disk, `${dest}/${VALUES}`, values, source.fetch, about)
+  return manifest
+}
+
+/** Counts the chunks of a backup, and says how far it is. */
+class Tally {
+  readonly #options: Pick<BackupOptions, 'onProgress'>
+  #written = 0
+  #shared = 0
   #bytes = 0
-  #failure: { readonly error: unknown } | undefined
 
-  constructor(store: ChunkStore) {
-    this.#store = store
+  constructor(options: Pick<BackupOptions, 'onProgress'>) {
+    this.#options = options
   }
 
-  /** Begins to write the chunk, of whose bytes it makes a copy; waits while many are under way. */
-  async add(chunk: ImageChunk, bytes: Buffer): Promise<void> {
-    this.#bytes += chunk.bytes
-    const writing = this.#write(chunk, Buffer.from(bytes)).finally(() => {
-      this.#bytes -= chunk.bytes
-      this.#underWay.delete(writing)
-    })
-    this.#underWay.add(writing)
-    while (this.#bytes >= WRITING_BYTES_MAX) await Promise.race(this.#underWay)
-    this.throwFailure()
+  get sums(): Omit<BackupResult, 'index'> {
+    return { bytes: this.#bytes, chunksWritten: this.#written, chunksShared: this.#shared }
   }
 
-  /** Resolves when none is under way any more. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#underWay)
+  readonly onKept: OnKept = ({ bytes }, how) => {
+    if (how === 'written') this.#written++
+    else this.#shared++
+    this.#bytes += bytes
+    this.#options.onProgress?.({ chunks: this.#written + this.#shared, bytes: this.#bytes })
   }
-
-  /** Throws what the first one that failed threw. */
-  throwFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure.error
-  }
-
-  /** Never rejects. */
-  async #write(chunk: ImageChunk, bytes: Buffer): Promise<void> {
-    try {
-      await this.#store.put(chunk, bytes)
-    } catch (error) {
-      this.#failure ??= { error }
-    }
-  }
-}
-
-/** Whether the chunk is there already, or could be shared; a copy that rotted is not. */
-async function isShared(
-  store: ChunkStore,
-  earlier: ChunkStore | undefined,
-  chunk: ImageChunk,
-): Promise<boolean> {
-  if (await store.holds(chunk)) return true
-  return earlier !== undefined && (await store.linkFrom(earlier, chunk))
 }
 
 /** A backup to read from. */
 export interface OpenBackup {
   readonly manifest: ImageManifest
   readonly chunks: ChunkStore
+  /** The parts of its large values. */
+  readonly values: ChunkStore
 }
 
 /** Opens the backup in `dir`; its chunks are checked when they are read. @throws {StoreError} QUORATE_CORRUPTION */
@@ -168,22 +162,28 @@ export async function openBackup(disk: Disk, dir: string): Promise<OpenBackup> {
   const path = `${dir}/${MANIFEST}`
   try {
     const manifest = decodeManifest(await readWhole(disk, path, MANIFEST_BYTES_MAX))
-    return { manifest, chunks: await ChunkStore.openToRead(disk, `${dir}/${CHUNKS}`) }
+    const [chunks, values] = await Promise.all(
+      [CHUNKS, VALUES].map((name) => ChunkStore.openToRead(disk, `${dir}/${name}`)),
+    )
+    return { manifest, chunks: chunks!, values: values! }
   } catch (cause) {
     if (!(cause instanceof DecodeError)) throw cause
     throw new StoreError('QUORATE_CORRUPTION', `${path}: ${cause.message}`, { cause })
   }
 }
 
-/** Reads chunks of a backup, says how far it is, and ends when it is told to. */
-export function readingOf(
-  chunks: { read(chunk: ImageChunk): Promise<Buffer> },
-  { signal, onProgress }: Omit<BackupOptions, 'since'>,
-): ChunkReader {
+/** Reads chunks, and parts of large values. */
+export type PartReader = (chunk: ChunkName) => Promise<Buffer>
+
+/** Reads from the folders of a backup, says how far it is, and ends when it is told to. */
+export function readingOf({
+  signal,
+  onProgress,
+}: Omit<BackupOptions, 'since'>): (store: Pick<ChunkStore, 'read'>) => PartReader {
   let [count, bytes] = [0, 0]
-  return async (chunk) => {
+  return (store) => async (chunk) => {
     if (signal?.aborted === true) throw abortedBy(signal)
-    const content = await chunks.read(chunk)
+    const content = await store.read(chunk)
     count++
     bytes += chunk.bytes
     onProgress?.({ chunks: count, bytes })
@@ -191,23 +191,34 @@ export function readingOf(
   }
 }
 
+/** A backup that was read as a whole. */
+export interface ProvenBackup {
+  readonly manifest: ImageManifest
+  readonly largeValues: number
+}
+
 /**
  * Reads all of the backup in `dir` and checks every hash, every value and that the whole is one state; changes
- * nothing. Resolves with its manifest.
+ * nothing.
  * @throws {StoreError} QUORATE_CORRUPTION saying what is damaged; QUORATE_ABORTED
  */
 export async function verifyBackup(
   disk: Disk,
   dir: string,
   options: Omit<BackupOptions, 'since'>,
-): Promise<ImageManifest> {
-  const { manifest, chunks } = await openBackup(disk, dir)
-  const read = readingOf(chunks, options)
-  await visitRecords(manifest, read, (key, value) => {
+): Promise<ProvenBackup> {
+  const { manifest, chunks, values } = await openBackup(disk, dir)
+  const reading = readingOf(options)
+  const readPart = reading(values)
+  let largeValues = 0
+  await visitRecords(manifest, reading(chunks), (key, value) => {
     proveRecord(key, value)
-    return undefined
+    const large = largeValueIn(key, value)
+    if (large === undefined) return undefined
+    largeValues++
+    return proveLargeValue(large, readPart)
   })
-  return manifest
+  return { manifest, largeValues }
 }
 
 async function refuseOthers(disk: Disk, dest: string): Promise<void> {
@@ -216,7 +227,7 @@ async function refuseOthers(disk: Disk, dest: string): Promise<void> {
     throw new StoreError('QUORATE_NOT_EMPTY', `${dest} holds a backup already`)
   }
   const unfinished = `${MANIFEST}${UNFINISHED}`
-  const stray = names.find((name) => name !== CHUNKS && name !== unfinished)
+  const stray = names.find((name) => name !== CHUNKS && name !== VALUES && name !== unfinished)
   if (stray !== undefined) {
     throw new StoreError('QUORATE_NOT_EMPTY', `${dest} is not a backup's: it holds ${stray}`)
   }

@@ -122,11 +122,11 @@ export class ChunkStore {
     await this.#disk.syncDir(this.#dir)
   }
 
-  /** Removes every chunk that `manifest` does not name; with none, all. */
-  async retain(manifest: ImageManifest | undefined): Promise<void> {
-    const wanted = new Set(manifest?.chunks.map(nameOf))
+  /** Removes every chunk but these. */
+  async retain(wanted: readonly ChunkName[]): Promise<void> {
+    const names = new Set(wanted.map(nameOf))
     for (const name of this.#names) {
-      if (wanted.has(name)) continue
+      if (names.has(name)) continue
       this.#names.delete(name)
       await this.#disk.remove(this.#path(name))
     }

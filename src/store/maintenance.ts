@@ -1,7 +1,8 @@
 /** Backups as users ask for them: making one of an open Store, looking at one, and restoring it. */
 import { StoreError } from '../base/errors.js'
+import type { UnreadableValues } from '../blob/reseal.js'
 import type { Env } from '../env/env.js'
-import type { Backend, ReadLevel } from '../member/backend.js'
+import type { Backend, ReadLevel, RetainedCheckpoint } from '../member/backend.js'
 import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
 import { foundCluster } from '../member/new-cluster.js'
 import {
@@ -11,6 +12,7 @@ import {
   readingOf,
   verifyBackup,
 } from '../snapshot/backup.js'
+import { chunkOf } from '../snapshot/large-values.js'
 import { ArchivedLog } from '../snapshot/log-archive.js'
 import type { CallOptions } from './call-options.js'
 import {
@@ -27,6 +29,12 @@ export interface MaintenanceOptions {
   readonly signal?: AbortSignal
   /** Called after each chunk, about a MiB. */
   readonly onProgress?: (progress: BackupProgress) => void
+}
+
+/** Options of `checkpoint`. */
+export interface RetainOptions extends CallOptions {
+  /** The members keep the state, spread over them as shards, until a newer one is retained. */
+  readonly retain: true
 }
 
 /** Options of `backup`. `timeoutMs` is how long it may take until the state to be backed up is reached. */
@@ -57,6 +65,11 @@ export interface RestoredStore {
   readonly id: string
   /** It goes on after this entry. */
   readonly index: number
+  /**
+   * Large values that came after the backup: the archive has that they were written, not their bytes. Reading one is
+   * QUORATE_BLOB_UNREADABLE until it is deleted or written anew.
+   */
+  readonly unreadable: UnreadableValues
 }
 
 /** A backup that was verified. */
@@ -70,10 +83,26 @@ export interface VerifiedBackup {
   readonly entries: number
   readonly chunks: number
   readonly bytes: number
+  /** Values that are stored as shards: their bytes are in the backup beside the chunks, and whole. */
+  readonly largeValues: number
 }
 
+/** How long a retained checkpoint is waited for; a large state takes its time. */
+const RETAIN_MS = 600_000
 const MAINTENANCE_OPTIONS = ['signal', 'onProgress']
 const BACKUP_OPTIONS = [...MAINTENANCE_OPTIONS, 'timeoutMs', 'since', 'consistency']
+
+/** What `Store.checkpoint` does when it is to be retained. */
+export async function retain(
+  backend: Backend,
+  options: RetainOptions,
+): Promise<RetainedCheckpoint> {
+  refuseUnknown('checkpoint', options, ['retain', 'timeoutMs', 'signal'])
+  const { timeoutMs = RETAIN_MS } = options
+  if (options.retain !== true) throw new TypeError('retain is true, or not given')
+  const { signal } = checked(options)
+  return backend.retain({ deadline: backend.now() + requireTimeout(timeoutMs), signal })
+}
 
 /** What `Store.backup` does. */
 export async function backup(
@@ -101,9 +130,9 @@ export async function verify(
 ): Promise<VerifiedBackup> {
   requirePath('src', src)
   refuseUnknown('verify', options, MAINTENANCE_OPTIONS)
-  const manifest = await verifyBackup(disk, src, checked(options))
+  const { manifest, largeValues } = await verifyBackup(disk, src, checked(options))
   const { clusterId, index, term, entries, bytes } = manifest
-  return { clusterId, index, term, entries, bytes, chunks: manifest.chunks.length }
+  return { clusterId, index, term, entries, bytes, chunks: manifest.chunks.length, largeValues }
 }
 
 /** What `Store.restore` does, in a given world. */
@@ -118,7 +147,7 @@ export async function restore(
   refuseUnknown('restore', options, [...MAINTENANCE_OPTIONS, 'id', 'archive', 'atIndex'])
   const { id = 'a', atIndex } = options
   if (!MEMBER_ID_PATTERN.test(id)) throw new TypeError(`'${id}' is no member's name`)
-  const { manifest, chunks } = await openBackup(env.disk, src)
+  const { manifest, chunks, values } = await openBackup(env.disk, src)
   const archives = archivesOf(options)
   const archived = await ArchivedLog.open(env.disk, archives, manifest.clusterId)
   const last = atIndex ?? archived.endAfter(manifest.index)
@@ -128,12 +157,18 @@ export async function restore(
       `the backup holds index ${manifest.index}, which is after ${last}: take an earlier one`,
     )
   }
-  const { clusterId, index } = await foundCluster(env, dir, id, {
-    image: { manifest, read: readingOf(chunks, checked(options)) },
+  const reading = readingOf(checked(options))
+  const readPart = reading(values)
+  const { clusterId, index, unreadable } = await foundCluster(env, dir, id, {
+    image: { manifest, read: reading(chunks) },
     initial: undefined,
     entries: (from) => archived.entries(from, last),
+    largeParts: async (_, part) => {
+      const chunk = chunkOf(part)
+      return values.has(chunk) ? readPart(chunk) : undefined
+    },
   })
-  return { clusterId, id, index }
+  return { clusterId, id, index, unreadable }
 }
 
 function archivesOf({ archive, atIndex }: RestoreOptions): readonly string[] {

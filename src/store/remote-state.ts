@@ -5,6 +5,7 @@
 import { StoreError } from '../base/errors.js'
 import type { BackupSource } from '../snapshot/backup.js'
 import { abortedBy, type ChunkVisitor } from '../snapshot/image.js'
+import type { LargeRange } from '../snapshot/large-values.js'
 import {
   asBackupBegun,
   asBackupPiece,
@@ -25,11 +26,13 @@ export interface Caller {
   call(method: string, params: unknown, timeoutMs: number): Promise<unknown>
 }
 
-/** What a running member holds for this client until `scan` ends. */
+/** What a running member holds for this client from `scan` to `end`. */
 export class RemoteState implements BackupSource {
   readonly #connection: Caller
   readonly #level: BackupLevel
   readonly #timeoutMs: number
+  /** Of what is held. */
+  #id: number | undefined
 
   /** @param timeoutMs how long the member may take to reach a state of `level` */
   constructor(connection: Caller, level: BackupLevel, timeoutMs: number) {
@@ -43,17 +46,29 @@ export class RemoteState implements BackupSource {
     const begin = { type: 'begin', level: this.#level, timeoutMs: this.#timeoutMs } as const
     const begun = await this.#call(begin, BEGIN_MS, signal)
     const { id, manifestBytes } = understood(() => asBackupBegun(begun))
-    try {
-      const bytes = await this.#fetch(id, NO_KEY, manifestBytes, signal)
-      const manifest = understood(() => decodeManifest(bytes))
-      for (const chunk of manifest.chunks) {
-        await visit(chunk, () => this.#fetch(id, chunk.firstKey, chunk.bytes, signal))
-      }
-      return manifest
-    } finally {
-      // If it does not hear that, it lets go by itself.
-      await this.#call({ type: 'end', id }, PIECE_MS).catch(() => undefined)
+    this.#id = id
+    const bytes = await this.#fetch(id, NO_KEY, manifestBytes, signal)
+    const manifest = understood(() => decodeManifest(bytes))
+    for (const chunk of manifest.chunks) {
+      await visit(chunk, () => this.#fetch(id, chunk.firstKey, chunk.bytes, signal))
     }
+    return manifest
+  }
+
+  /** A piece of a large value of the state that was scanned. @throws as `scan` */
+  readonly fetch = async (range: LargeRange): Promise<Uint8Array> => {
+    const { key, manifest, start: offset, end, signal } = range
+    const call = { type: 'value', id: this.#id!, key, manifest, offset } as const
+    const answer = await this.#call(call, PIECE_MS, signal)
+    const { bytes } = understood(() => asBackupPiece(answer))
+    return bytes.subarray(0, end - offset)
+  }
+
+  async end(): Promise<void> {
+    const id = this.#id
+    this.#id = undefined
+    // If it does not hear that, it lets go by itself.
+    if (id !== undefined) await this.#call({ type: 'end', id }, PIECE_MS).catch(() => undefined)
   }
 
   async #fetch(

@@ -56,7 +56,7 @@ test('what a backup holds is, loaded, the same database byte for byte', async ()
   const database = await host.run(host.databases.open('restored'))
   await host.run(loadImage(manifest, (chunk) => chunks.read(chunk), database))
   assert.deepEqual(host.dump('restored'), host.dump('db'))
-  assert.deepEqual(await verify(host, 'deep/one'), manifest)
+  assert.deepEqual(await verify(host, 'deep/one'), { manifest, largeValues: 0 })
 })
 
 test('an incremental backup writes what has changed, and is complete without the earlier one', async () => {
