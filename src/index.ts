@@ -4,6 +4,8 @@ export type { DurationSummary } from './base/durations.js'
 export type { Outcome, StoreErrorCode } from './base/errors.js'
 export { StoreError } from './base/errors.js'
 export type { Logger } from './base/logger.js'
+export type { UnreadableValues } from './blob/reseal.js'
+export type { BlobStatus, MemberShards } from './blob/status.js'
 export type { TlsOptions } from './env/network.js'
 export type {
   MemberStatus,
@@ -12,6 +14,8 @@ export type {
   OnBehind,
   Overload,
   ReadLevel,
+  RetainedCheckpoint,
+  RetainedStatus,
   SnapshotStatus,
 } from './member/backend.js'
 export type { CallMetrics } from './member/call-meters.js'
@@ -31,6 +35,7 @@ export type {
   PutOptions,
   ReadOptions,
   ScanOptions,
+  ValueReadOptions,
   WriteOptions,
 } from './store/call-options.js'
 export type { ClientGrant, GrantedRole } from './store/client-grants.js'
@@ -44,6 +49,7 @@ export type {
   MaintenanceOptions,
   RestoredStore,
   RestoreOptions,
+  RetainOptions,
   VerifiedBackup,
 } from './store/maintenance.js'
 export type {
@@ -55,7 +61,7 @@ export type {
   Replacement,
 } from './store/members.js'
 export type { StoreMetrics } from './store/metrics.js'
-export type { OpenOptions } from './store/open-options.js'
+export type { ErasureOptions, OpenOptions } from './store/open-options.js'
 export type { AppendedWrite } from './store/pending-writes.js'
 export { prometheusText } from './store/prometheus.js'
 export type { ValueWithMeta } from './store/reader.js'
@@ -73,10 +79,13 @@ export type {
   Transaction,
 } from './store/transaction.js'
 export type { Updated, UpdateOptions } from './store/update.js'
+export type { UploadProgress } from './store/uploads.js'
+export { ValueStream } from './store/value-stream.js'
 export type { ViewOptions } from './store/view.js'
 export type { WatchEvent, WatchedChange } from './store/watch.js'
 export { Watch } from './store/watch.js'
 export type { WatchOptions } from './store/watch-options.js'
+export type { Omission } from './store/whole-changes.js'
 export type { WriteResult } from './store/write-pipeline.js'
 export type { TransactionResult } from './store/writer.js'
 export type { ListedMember, MemberPart, Membership } from './wire/membership.js'

@@ -8,7 +8,7 @@ import type { StateMachine } from '../machine/state-machine.js'
 import type { LogIndex } from '../raft/types.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
 import { describeEntry, describeFrame } from './inspect/decode.js'
-import { describeKey } from './inspect/describe-command.js'
+import { describeCoded, describeKey } from './inspect/describe-command.js'
 import { type FolderSurvey, surveyFolder } from './inspect/folder.js'
 import { openStateCopy } from './inspect/state-copy.js'
 import { bytes, count, paint, print, table } from './terminal.js'
@@ -141,8 +141,9 @@ async function printKeys(
   while (shown < limit) {
     const some = await cursor.next(Math.min(CHUNK_ENTRIES, limit - shown), CHUNK_BYTES)
     if (some.length === 0) break
-    for (const [key, { value, revision }] of some) {
-      print(`${describeKey(key)}  changed at ${count(revision)}, ${bytes(value.length)}`)
+    for (const [key, { value, revision, isCoded }] of some) {
+      const what = isCoded ? describeCoded(value) : bytes(value.length)
+      print(`${describeKey(key)}  changed at ${count(revision)}, ${what}`)
     }
     shown += some.length
   }

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { StoreError } from '../index.js'
 import { BACKUP_HELP, backup } from './backup.js'
 import { BENCH_HELP, bench } from './bench.js'
+import { BLOBS_HELP, blobs } from './blobs.js'
+import { CHECKPOINT_HELP, checkpoint } from './checkpoint.js'
 import { UsageError } from './command-line.js'
 import { DEMO_HELP, demo } from './demo/demo.js'
 import { DOCTOR_HELP, doctor } from './doctor.js'
@@ -32,6 +34,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   serve: { summary: 'run one member until it is told to stop', help: SERVE_HELP, run: serve },
   status: { summary: 'ask a running member how it stands', help: STATUS_HELP, run: status },
   members: { summary: 'list, add and remove members', help: MEMBERS_HELP, run: members },
+  blobs: { summary: 'say where the shards of large values are', help: BLOBS_HELP, run: blobs },
+  checkpoint: {
+    summary: 'make a state durable, or retain it',
+    help: CHECKPOINT_HELP,
+    run: checkpoint,
+  },
   backup: { summary: 'back up a data folder', help: BACKUP_HELP, run: backup },
   verify: { summary: 'check a backup', help: VERIFY_HELP, run: verify },
   restore: { summary: 'make a data folder of a backup', help: RESTORE_HELP, run: restore },
@@ -44,7 +52,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 function help(): string {
   const lines = Object.entries(COMMANDS).map(
-    ([name, { summary }]) => `  ${name.padEnd(8)}${summary}`,
+    ([name, { summary }]) => `  ${name.padEnd(11)}${summary}`,
   )
   return `quorate COMMAND [flags]
 

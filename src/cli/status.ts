@@ -2,7 +2,7 @@
 import { NodeNetwork } from '../env/node-network.js'
 import { NodeRandom } from '../env/node-random.js'
 import { NodeTime } from '../env/node-time.js'
-import { type MemberStatus, StoreError } from '../index.js'
+import { type MemberStatus, type RetainedStatus, StoreError } from '../index.js'
 import { ClientConnection } from '../transport/client.js'
 import type { Protection } from '../transport/protection.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
@@ -31,13 +31,14 @@ export async function status(args: readonly string[]): Promise<number> {
   const [address, ...others] = positionals
   if (address === undefined || others.length > 0) throw new UsageError('status takes one ADDRESS')
   const timeoutMs = wholeNumber('timeout-ms', flags['timeout-ms'], 1)
-  const answer = await ask(address, timeoutMs, await readProtection(flags))
+  const answer = await askStatus(address, timeoutMs, await readProtection(flags))
   if (flags.json) print(JSON.stringify(answer, undefined, 2))
   else describe(answer)
   return 0
 }
 
-async function ask(
+/** The word of the member at `address`. @throws {StoreError} */
+export async function askStatus(
   address: string,
   timeoutMs: number,
   protection: Protection,
@@ -78,8 +79,19 @@ function describeSpace({ space }: MemberStatus): string {
   return space.isLow ? `${free}: too little` : free
 }
 
+function describeRetained(retained: RetainedStatus): string {
+  const { index, heldBy, here, making, failure } = retained
+  const words: string[] = []
+  if (index !== undefined)
+    words.push(`the state at index ${count(index)}, held by ${heldBy.join(', ')}`)
+  if (making !== undefined) words.push(`that at index ${count(making)} is being made`)
+  words.push(`here ${here}, ${bytes(retained.bytes)}`)
+  return [...words, ...(failure === undefined ? [] : [failure])].join('; ')
+}
+
 function describe(status: MemberStatus): void {
-  const { log } = status
+  const { log, blobs } = status
+  const { retained } = status
   const facts: (readonly [string, string])[] = [
     ['member', status.id],
     ['cluster', status.clusterId],
@@ -92,6 +104,8 @@ function describe(status: MemberStatus): void {
     ['checkpoint', count(status.checkpointIndex)],
     ['disk', describeSpace(status)],
     ['log', `${count(status.firstIndex)} to ${count(status.lastIndex)}, ${bytes(log.bytes)}`],
+    ['shards', `${count(blobs.shards)} of large values, ${bytes(blobs.bytes)}`],
+    ...(retained ? [['retained', describeRetained(retained)] as const] : []),
   ]
   for (const [name, fact] of facts) print(`${paint('dim', name.padEnd(11))} ${fact}`)
   const rows = status.members.map((member) => [

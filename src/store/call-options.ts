@@ -2,8 +2,10 @@
 import type { OnBehind, ReadLevel } from '../member/backend.js'
 import type { Key, KeyEncoding, ValueEncoding } from './encoding.js'
 import { KEY_ENCODINGS, VALUE_ENCODINGS } from './encoding.js'
+import type { ByteRange } from './large-value.js'
 import { READ_LEVELS, refuseUnknown, requireOneOf, requireTimeout } from './open-options.js'
 import type { ExpiryOptions } from './transaction.js'
+import type { UploadProgress } from './uploads.js'
 
 /** What every waiting call takes. */
 export interface CallOptions {
@@ -43,6 +45,18 @@ export interface PutOptions extends BatchOptions, ExpiryOptions {
   readonly ifRevision?: number
   /** Only if the key does not exist. */
   readonly ifAbsent?: true
+  /** A stream of more bytes fails with QUORATE_TOO_LARGE; a value of more bytes, encoded, is a RangeError. */
+  readonly maxBytes?: number
+  /** Called as the bytes of a stream or a large value are taken, some hundred KiB at a time. */
+  readonly onProgress?: (progress: UploadProgress) => void
+}
+
+/** Options of `Store.read`. */
+export interface ValueReadOptions extends Omit<ReadOptions, 'valueEncoding'> {
+  /** The first byte; default 0. */
+  readonly start?: number
+  /** The byte after the last one; default, and at most, the end of the value. */
+  readonly end?: number
 }
 
 /** What is to be cleared. */
@@ -94,7 +108,7 @@ const ACK_OPTIONS: readonly string[] = [...CALL_OPTIONS, 'ack']
 const BATCH_OPTIONS: readonly string[] = [...ACK_OPTIONS, 'valueEncoding']
 /** What each kind of write takes. */
 const OPTIONS_OF: Readonly<Record<'put' | 'del' | 'batch' | 'txn' | 'clear', readonly string[]>> = {
-  put: [...BATCH_OPTIONS, 'ifRevision', 'ifAbsent', 'ttlMs', 'lease'],
+  put: [...BATCH_OPTIONS, 'ifRevision', 'ifAbsent', 'ttlMs', 'lease', 'maxBytes', 'onProgress'],
   del: [...ACK_OPTIONS, 'ifRevision'],
   batch: BATCH_OPTIONS,
   txn: BATCH_OPTIONS,
@@ -108,6 +122,7 @@ export const READ_OPTIONS: readonly string[] = [
   'onBehind',
   'valueEncoding',
 ]
+const VALUE_READ_OPTIONS = READ_OPTIONS.filter((name) => name !== 'valueEncoding')
 /** The bounds of a range by name. */
 export const RANGE_OPTIONS = ['gt', 'gte', 'lt', 'lte'] as const
 const SCAN_OPTIONS: readonly string[] = [
@@ -143,6 +158,7 @@ export interface WriteSpec {
   readonly valueEncoding: ValueEncoding
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
+  readonly onProgress: PutOptions['onProgress'] | undefined
 }
 
 /** @throws {TypeError | RangeError} */
@@ -179,7 +195,7 @@ export function resolveScan(
 /** @throws {TypeError | RangeError} */
 export function resolveWrite(
   kind: keyof typeof OPTIONS_OF,
-  options: BatchOptions | undefined,
+  options: (BatchOptions & Pick<PutOptions, 'onProgress'>) | undefined,
   defaults: WriteSpec,
 ): WriteSpec {
   if (options === undefined) return defaults
@@ -188,7 +204,38 @@ export function resolveWrite(
     ack: options.ack === undefined ? defaults.ack : requireAck(options.ack),
     valueEncoding: valueEncodingOf(options, defaults.valueEncoding),
     ...callSpec(options, defaults.timeoutMs),
+    onProgress: requireListener(options.onProgress),
   }
+}
+
+/** @throws {TypeError | RangeError} */
+export function resolveValueRead(
+  options: ValueReadOptions,
+  defaults: ReadSpec,
+): { read: ReadSpec; range: ByteRange } {
+  const { start = 0, end = Number.POSITIVE_INFINITY, ...read } = options
+  refuseUnknown('the read', read, VALUE_READ_OPTIONS)
+  requirePosition('start', start)
+  if (end !== Number.POSITIVE_INFINITY) requirePosition('end', end)
+  if (start > end) throw new RangeError(`start, ${start}, is not after end, ${end}`)
+  return { read: readSpec(read, defaults), range: { start, end } }
+}
+
+/** The bound that a caller has set for a value; Infinity: none. @throws {TypeError | RangeError} */
+export function requireMaxBytes(maxBytes: unknown = Number.POSITIVE_INFINITY): number {
+  if (maxBytes !== Number.POSITIVE_INFINITY) requirePosition('maxBytes', maxBytes)
+  return maxBytes as number
+}
+
+function requirePosition(name: string, value: unknown): void {
+  if (typeof value !== 'number') throw new TypeError(`${name} is a number`)
+  if (Number.isSafeInteger(value) && value >= 0) return
+  throw new RangeError(`${name} is a whole number from 0, not ${value}`)
+}
+
+function requireListener(listener: PutOptions['onProgress']): PutOptions['onProgress'] {
+  if (listener === undefined || typeof listener === 'function') return listener
+  throw new TypeError('onProgress is a function')
 }
 
 /** Throws unless `ack` is one. */

@@ -46,6 +46,11 @@ export function decodeKey(key: Uint8Array, encoding: KeyEncoding): string | Buff
   return encoding === 'utf8' ? bytes.toString('utf8') : bytes
 }
 
+/** Whether `value` is a stream: a Readable, or whatever else gives its bytes piece by piece. */
+export function isByteStream(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+}
+
 /** The bytes of a value. */
 export function encodeValue(value: unknown, encoding: ValueEncoding, maxBytes: number): Uint8Array {
   if (value === undefined) {

@@ -6,6 +6,7 @@ import type {
   PutOptions,
   ReadOptions,
   ScanOptions,
+  ValueReadOptions,
   WriteOptions,
 } from './call-options.js'
 import type { Key } from './encoding.js'
@@ -15,6 +16,7 @@ import type { Reader, ValueWithMeta } from './reader.js'
 import { type CallFacts, TRACES } from './tracing.js'
 import type { BatchOperation, Transaction } from './transaction.js'
 import { type Updated, type UpdateOptions, update } from './update.js'
+import type { ValueStream } from './value-stream.js'
 import type { Watch } from './watch.js'
 import type { WatchOptions } from './watch-options.js'
 import type { WriteResult } from './write-pipeline.js'
@@ -41,13 +43,16 @@ export class Handle {
    * and one more from another member; writes of one turn of the event loop share it.
    *
    * @param key 1 to 65,536 bytes; text is stored as UTF-8. Copied before the call returns, like the value.
-   * @param value encoded by `valueEncoding`, at most `limits.maxValueBytes`; not undefined.
+   * @param value encoded by `valueEncoding`; not undefined. More bytes than `erasure.threshold` are stored as shards
+   *   (docs/large-values.md), as are those of a stream: a Readable, or another async iterable of Uint8Array.
+   *   `timeoutMs` is then how long they may make no progress.
    * @returns the log index at which it was applied, and a session token for it.
    * @throws {StoreError} QUORATE_NO_LEADER nothing was sent (outcome `none`); QUORATE_TIMEOUT (outcome
    *   `unknown` once it was sent); QUORATE_OVERLOADED; QUORATE_NO_SPACE disks are nearly full (see
    *   `storage.minFreeBytes`); QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED;
    *   QUORATE_SESSION_EXPIRED; QUORATE_CONFLICT with `ifRevision` or `ifAbsent`: nothing was changed;
-   *   QUORATE_NO_LEASE; QUORATE_ACK_TIMEOUT it is committed, and not applied yet where `ack` says. A write with the
+   *   QUORATE_NO_LEASE; QUORATE_UNDERCOVERED too few members stored a large value; QUORATE_TOO_LARGE the stream has
+   *   more than `maxBytes`; QUORATE_ACK_TIMEOUT it is committed, and not applied yet where `ack` says. A write with the
    *   outcome `unknown` may still happen, but at most once.
    */
   put(key: Key, value: unknown, options: PutOptions & AckLeader): Promise<AppendedWrite>
@@ -140,7 +145,9 @@ export class Handle {
    * @throws {StoreError} QUORATE_NO_LEADER; QUORATE_TIMEOUT; QUORATE_BEHIND_TOKEN this member did not reach the
    *   session's position in time; QUORATE_TOO_STALE; QUORATE_BAD_TOKEN the position is ahead of everything
    *   committed; QUORATE_OVERLOADED; QUORATE_ABORTED; QUORATE_NOT_OPEN; QUORATE_STOPPED; QUORATE_CORRUPTION the
-   *   stored bytes fail their checksum and no other member has sound ones.
+   *   stored bytes fail their checksum and no other member has sound ones. Of large values also
+   *   QUORATE_BLOB_UNREADABLE too few of their shards can be had at present; QUORATE_TOO_LARGE it is more than
+   *   `limits.maxGetBytes`: `read` gives it as a stream.
    */
   get<T = unknown>(key: Key, options?: ReadOptions): Promise<T | undefined> {
     if (!TRACES.get.isOn) return this.#reader.get<T>(key, options)
@@ -152,6 +159,24 @@ export class Handle {
     if (!TRACES.getWithMeta.isOn) return this.#reader.getWithMeta<T>(key, options)
     const facts = this.#readFacts(1, options)
     return TRACES.getWithMeta.promise(facts, () => this.#reader.getWithMeta<T>(key, options))
+  }
+
+  /**
+   * Reads `key` as a stream of the bytes that are stored, in memory never more than a few MiB of them; undefined when
+   * there is no value. Of a value that came as a stream or with the encoding `binary` these are its own bytes; of
+   * others those of its encoding. With `start` and `end` it gives a range of them, and reads no more than that needs.
+   *
+   * Resolves when the first bytes are there; what they cost is what `get` costs, and for a large value what its shards
+   * do (docs/large-values.md). `timeoutMs` is for the lookup, and for each piece from then on. A piece that cannot be
+   * had ends the stream with the error.
+   *
+   * @throws {StoreError} as `get`; QUORATE_BLOB_GONE also in the middle: the value was replaced longer ago than readers
+   *   are waited for.
+   * @throws {RangeError} `start` or `end` is no position, or they are in the wrong order
+   */
+  read(key: Key, options?: ValueReadOptions): Promise<ValueStream | undefined> {
+    if (!TRACES.read.isOn) return this.#reader.read(key, options)
+    return TRACES.read.promise(this.#readFacts(1, options), () => this.#reader.read(key, options))
   }
 
   /** Reads all `keys` from one state, in their order. Cost and errors as for one `get`. */
@@ -193,7 +218,7 @@ export class Handle {
     return this.#reader.watch<T, K>(options, () => this.#writer.follow())
   }
 
-  #readFacts(keys: number, options: ReadOptions | undefined): CallFacts {
+  #readFacts(keys: number, options: ReadOptions | ValueReadOptions | undefined): CallFacts {
     return { level: options?.consistency ?? this.#reader.level, ack: undefined, keys }
   }
 }

@@ -5,6 +5,7 @@ import type { TlsOptions } from '../env/network.js'
 import type { ReadLevel } from '../member/backend.js'
 import { MEMBER_ID_PATTERN } from '../member/change-plan.js'
 import {
+  type CodingOptions,
   type JoinOptions,
   type LimitOptions,
   type MemberOptions,
@@ -85,6 +86,42 @@ export interface OpenOptions {
   readonly limits?: Partial<LimitOptions>
   /** Sizes on disk. */
   readonly storage?: Partial<StorageOptions>
+  /**
+   * Large values, which are stored as shards instead of whole on every member (docs/large-values.md). False: none are
+   * written so through this member; those that are there are served all the same.
+   */
+  readonly erasure?: ErasureOptions | false
+}
+
+/** How large values are stored; may differ between members. */
+export interface ErasureOptions {
+  /** Values of more bytes than this, encoded, are stored as shards; default 262,144. */
+  readonly threshold?: number
+  /** At most so many shards are needed to read a value: more save space and bytes sent, fewer outlive more losses. */
+  readonly kMax?: number
+  /**
+   * So many of the members that can be reached are not waited for: k is smaller by it. Default 1 from five voters on,
+   * else 0.
+   */
+  readonly slack?: number
+  /** Data in one shard at most; default 1,048,576. A value of more bytes than k such shards has several parts. */
+  readonly shardBytes?: number
+  /** Shards are verified, and read, in blocks of so many bytes: a power of two, default 65,536. */
+  readonly unitBytes?: number
+  /** What computes the shards: `native`, `wasm` or `javascript`; default: the fastest that is there. */
+  readonly codec?: string
+  /** Up to so many bytes are coded at once on the event loop; default: what pays with the codec. */
+  readonly inlineBytesMax?: number
+  /** What makes no progress for so long on its way to the members is sent in another way, or fails; default 2,000. */
+  readonly stallMs?: number
+  /** Parts of values kept in memory after they were read or written; default 64 MiB. */
+  readonly cacheBytes?: number
+  /** What was replaced is kept for so long, for those who read an older state; default 60,000. */
+  readonly graceMs?: number
+  /** So fast lost shards are made anew; default 64 MiB. */
+  readonly repairBytesPerSecond?: number
+  /** So fast stored shards are read over and over; default 2 MiB. */
+  readonly scrubBytesPerSecond?: number
 }
 
 /** What a Store itself needs to know. */
@@ -97,6 +134,7 @@ export interface StoreSettings {
   readonly maxValueBytes: number
   readonly maxRequestBytes: number
   readonly maxPendingBytes: number
+  readonly maxGetBytes: number
 }
 
 const KIB = 1024
@@ -108,6 +146,7 @@ const TIMING: TimingOptions = { tickMs: 50, heartbeatMs: 150, electionMs: 1500 }
 
 const LIMITS: LimitOptions = {
   maxValueBytes: MIB,
+  maxGetBytes: 256 * MIB,
   maxRequestBytes: MIB,
   maxPendingBytes: 64 * MIB,
   maxPendingReads: 65_536,
@@ -138,12 +177,33 @@ const STORAGE: StorageOptions = {
   cacheBytes: 32 * MIB,
 }
 
+const ERASURE = {
+  threshold: 256 * KIB,
+  kMax: 8,
+  shardBytes: MIB,
+  unitBytes: 64 * KIB,
+  stallMs: 2000,
+  cacheBytes: 64 * MIB,
+  graceMs: 60_000,
+  repairBytesPerSecond: 64 * MIB,
+  scrubBytesPerSecond: 2 * MIB,
+}
+
+/** Bounds of large values on their way, in bytes (member/options.ts). */
+const BLOB_LIMITS = {
+  maxUploadBytes: 32 * MIB,
+  maxUnackedBytes: 8 * MIB,
+  maxReceivedBytes: 64 * MIB,
+  maxFetchBytes: 64 * MIB,
+}
+
 /** Inclusive bounds of each number; what has none here is any positive safe integer. */
 const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   tickMs: [1, 10_000],
   heartbeatMs: [1, 60_000],
   electionMs: [2, 600_000],
   maxValueBytes: [1, 16 * MIB],
+  maxGetBytes: [1, 4096 * MIB],
   maxRequestBytes: [4 * KIB, 16 * MIB],
   snapshotBytesPerSecond: [KIB, Number.MAX_SAFE_INTEGER],
   segmentBytes: [64 * KIB, 1024 * MIB],
@@ -153,6 +213,12 @@ const BOUNDS: Readonly<Record<string, readonly [number, number]>> = {
   scrubBytesPerSecond: [KIB, Number.MAX_SAFE_INTEGER],
   writeBufferBytes: [64 * KIB, 1024 * MIB],
   cacheBytes: [0, 1024 * 1024 * MIB],
+  threshold: [0, Number.MAX_SAFE_INTEGER],
+  kMax: [1, 128],
+  shardBytes: [KIB, 8 * MIB],
+  unitBytes: [512, MIB],
+  graceMs: [0, Number.MAX_SAFE_INTEGER],
+  repairBytesPerSecond: [KIB, Number.MAX_SAFE_INTEGER],
 }
 
 const STRONG_READS: readonly MemberOptions['strongReads'][] = ['quorum', 'lease']
@@ -179,6 +245,7 @@ const OPTION_NAMES: readonly (keyof OpenOptions)[] = [
   'timing',
   'limits',
   'storage',
+  'erasure',
 ]
 
 /** Throws a TypeError when `options` has a name that is not among `known`. */
@@ -238,6 +305,7 @@ export function resolveSettings(options: OpenOptions): StoreSettings {
     maxValueBytes: limits.maxValueBytes,
     maxRequestBytes: limits.maxRequestBytes,
     maxPendingBytes: limits.maxPendingBytes,
+    maxGetBytes: limits.maxGetBytes,
     tokenKey: resolveTokenKey(options.tokenKey),
   }
 }
@@ -280,6 +348,40 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     timing,
     limits,
     storage: resolveStorage(options.storage),
+    coding: resolveErasure(options.erasure),
+  }
+}
+
+function resolveErasure(given: OpenOptions['erasure']): CodingOptions {
+  if (given !== undefined && given !== false && Object(given) !== given) {
+    throw new TypeError('erasure is an object, or false')
+  }
+  const { slack, codec, inlineBytesMax, ...rest } = given || {}
+  if (slack !== undefined) requireCount('erasure.slack', slack)
+  if (codec !== undefined) requireText('erasure.codec', codec)
+  if (inlineBytesMax !== undefined && inlineBytesMax !== Number.POSITIVE_INFINITY) {
+    requireCount('erasure.inlineBytesMax', inlineBytesMax)
+  }
+  const { threshold, kMax, stallMs, ...sizes } = resolveNumbers('erasure', ERASURE, rest)
+  if (!Number.isInteger(Math.log2(sizes.unitBytes))) {
+    throw new RangeError('erasure.unitBytes is a power of two')
+  }
+  return {
+    ...BLOB_LIMITS,
+    ...sizes,
+    thresholdBytes: given === false ? Number.POSITIVE_INFINITY : threshold,
+    dataShardsMax: kMax,
+    slack,
+    codec,
+    inlineBytesMax,
+    uploadStallMs: stallMs,
+  }
+}
+
+function requireCount(what: string, value: unknown): void {
+  if (typeof value !== 'number') throw new TypeError(`${what} is a number`)
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${what} is a whole number from 0, not ${value}`)
   }
 }
 

@@ -23,6 +23,7 @@ export function prometheusText(metrics: StoreMetrics): string {
     addEvents(page, member)
     addServed(page, member)
     addStorage(page, member)
+    addBlobs(page, member)
     addNetwork(page, member)
   }
   return page.text
@@ -102,6 +103,23 @@ function addStorage(page: Exposition, member: MemberMetrics): void {
   page.counter('snapshots_installed_total', 'States that came from others.', snapshots.installed)
   page.gauge('snapshots_sending', 'States that are being sent.', snapshots.sending)
   page.gauge('disk_free_bytes', 'Free space where the data is.', member.freeDiskBytes)
+}
+
+function addBlobs(page: Exposition, { blobs }: MemberMetrics): void {
+  page.gauge('large_values', 'Values stored as shards.', blobs.values)
+  page.gauge('shards', 'Shards on the disk here.', blobs.shards)
+  page.gauge('shard_bytes', 'Their bytes.', blobs.bytes)
+  page.gauge('shard_dead_bytes', 'Bytes beside them that are not needed.', blobs.deadBytes)
+  page.gauge('shards_missing', 'Shards that this member lacks.', blobs.missing)
+  page.gauge('shards_quarantined', 'Damaged shards not made anew yet.', blobs.quarantined)
+  page.counter('shards_repaired_total', 'Shards made anew.', blobs.repaired)
+  page.counter('shard_repair_failures_total', 'Attempts that failed.', blobs.repairFailures)
+  page.counter('shards_forgotten_total', 'Shards that nothing needed.', blobs.forgotten)
+  page.gauge('large_values_undercovered', 'Those to be coded anew.', blobs.undercovered)
+  page.counter('large_values_respread_total', 'Those that were coded anew.', blobs.respread)
+  page.gauge('uploads', 'Large values being written here.', blobs.uploads)
+  page.gauge('fetches', 'Large values being read here.', blobs.fetches)
+  page.gauge('shard_sending_bytes', 'Shards on their way to others.', blobs.sendingBytes)
 }
 
 function addNetwork(page: Exposition, { network, loopDelayMs, logFailures }: MemberMetrics): void {

@@ -5,15 +5,10 @@
  * that has reached it. That gives read-your-writes, monotonic reads, monotonic writes and writes-follow-reads
  * (docs/consistency.md), since one log orders everything.
  */
-import { StoreError } from '../base/errors.js'
-import type { KeyRange } from '../env/database.js'
 import type {
   Backend,
-  OnBehind,
-  PendingRead,
   ReadDemand,
   ReadLevel,
-  ScanCursor,
   Served,
   StateView,
   StoredValue,
@@ -23,13 +18,19 @@ import {
   type ReadSpec,
   resolveRead,
   resolveScan,
+  resolveValueRead,
   type ScanOptions,
-  type ScanSpec,
+  type ValueReadOptions,
 } from './call-options.js'
-import { decodeKey, decodeValue, encodeKey, type Key, type KeyEncoding } from './encoding.js'
+import { encodeKey, type Key, type KeyEncoding } from './encoding.js'
 import { encodeRange } from './key-range.js'
+import { type Found, isGone, LargeReads, LOOKUPS_MAX } from './large-reads.js'
+import type { ByteRange } from './large-value.js'
+import { type Asked, copyOf, type Decode, Reading, type ReadParts } from './reading.js'
+import { decodeStored, scanEntries } from './scan.js'
 import type { SessionState } from './session-state.js'
 import type { Position, Tokens } from './token.js'
+import { ValueStream } from './value-stream.js'
 import { NOWHERE, Watch, type WatchSource } from './watch.js'
 import { resolveWatch, type WatchOptions } from './watch-options.js'
 import type { WriteFollower } from './write-follower.js'
@@ -48,10 +49,6 @@ export interface ValueWithMeta<T> {
   readonly stalenessMs: number | undefined
 }
 
-/** A scan fetches blocks of about this many entries and bytes. */
-const SCAN_ENTRIES = 512
-const SCAN_BYTES = 256 * 1024
-
 type Demand = Omit<ReadDemand, 'deadline'>
 
 /** See the file's comment. */
@@ -61,6 +58,10 @@ export class Reader {
   readonly #keyEncoding: KeyEncoding
   readonly #session: SessionState | undefined
   readonly #tokens: Tokens
+  readonly #large: LargeReads
+  readonly #parts: ReadParts
+  /** Of reads that are given large values as their manifests. */
+  readonly #rawParts: ReadParts
 
   /** @param session raised by every read; undefined: reads have no position */
   constructor(
@@ -69,12 +70,23 @@ export class Reader {
     keyEncoding: KeyEncoding,
     session: SessionState | undefined,
     tokens: Tokens,
+    maxGetBytes: number,
   ) {
     this.#tokens = tokens
+    this.#large = new LargeReads(backend, maxGetBytes)
     this.#backend = backend
     this.#defaults = defaults
     this.#keyEncoding = keyEncoding
     this.#session = session
+    this.#parts = {
+      backend,
+      session,
+      whole: (asked, found, served) => this.#whole(asked, found, served),
+    }
+    this.#rawParts = {
+      ...this.#parts,
+      whole: async ({ decode }, found, served) => decode(found, served),
+    }
   }
 
   /** The level of reads that name none. */
@@ -106,12 +118,18 @@ export class Reader {
     )
   }
 
+  /** The value as a stream; its first bytes are there when this resolves. */
+  read(key: Key, options: ValueReadOptions | undefined): Promise<ValueStream | undefined> {
+    const { read, range } = resolveValueRead(options ?? {}, this.#defaults)
+    return this.#stream(Buffer.from(encodeKey(key)), range, read)
+  }
+
   scan<K extends string | Uint8Array, T>(
     options: ScanOptions | undefined,
   ): AsyncIterableIterator<[key: K, value: T]> {
     const { read, scan } = resolveScan(options, this.#defaults, this.#keyEncoding)
     const range = encodeRange(options ?? {})
-    return scanEntries<K, T>(() => this.openView(read), range, scan, read)
+    return scanEntries<K, T>(() => this.openView(read), range, scan, read, this.#large)
   }
 
   watch<T, K extends string | Uint8Array>(
@@ -129,6 +147,7 @@ export class Reader {
       encodeToken: (position) => tokens.encode(position),
       position: (read) => this.#read([], read, (_, { index, term }) => ({ index, term })),
       openView: (read, floor) => this.openView(read, floor),
+      large: this.#large,
     }
     backend.calls.watches++
     return new Watch<T, K>(source, spec)
@@ -154,14 +173,57 @@ export class Reader {
     }
   }
 
+  async #stream(key: Buffer, range: ByteRange, spec: ReadSpec): Promise<ValueStream | undefined> {
+    for (let lookups = 1; ; lookups++) {
+      const stored = await this.#ask(this.#rawParts, [key], spec, AS_STORED)
+      if (stored === undefined) return undefined
+      const stream = new ValueStream(key, stored, range, this.#large, spec)
+      try {
+        await stream.begin()
+        return stream
+      } catch (error) {
+        if (!isGone(error) || lookups >= LOOKUPS_MAX) throw this.#failed(error)
+      }
+    }
+  }
+
   #read<R>(keys: readonly Uint8Array[], spec: ReadSpec, decode: Decode<R>): Promise<R> {
+    return this.#ask(this.#parts, keys, spec, decode)
+  }
+
+  #ask<R>(
+    parts: ReadParts,
+    keys: readonly Uint8Array[],
+    spec: ReadSpec,
+    decode: Decode<R>,
+  ): Promise<R> {
     return new Promise((resolve, reject) => {
       const backend = this.#backend
       backend.calls.reads[spec.level]++
-      const read = new Reading(keys, spec, this.#session, backend, decode, resolve, reject)
+      const read = new Reading(parts, keys, spec, decode, resolve, reject)
       if (spec.signal !== undefined && !read.watch(spec.signal)) return
       backend.read(read)
     })
+  }
+
+  /** Fetches what `found` lies in; looks again where another value has taken its place meanwhile. */
+  async #whole<R>(asked: Asked<R>, found: Found, served: Served): Promise<R> {
+    const { keys, spec, decode } = asked
+    for (let lookups = 1; ; lookups++) {
+      try {
+        return decode(await this.#large.whole(keys, found, spec), served)
+      } catch (error) {
+        if (!isGone(error) || lookups >= LOOKUPS_MAX) throw this.#failed(error)
+      }
+      const again = await this.#ask(this.#rawParts, keys, spec, AS_FOUND)
+      found = again.found
+      served = again.served
+    }
+  }
+
+  #failed(error: unknown): unknown {
+    this.#backend.calls.failed(error)
+    return error
   }
 }
 
@@ -181,120 +243,9 @@ function notBelow<D extends Demand>(floor: Position, demand: D): D {
   return { ...demand, level: 'session', minIndex: floor.index, minTerm: floor.term }
 }
 
-/** What a read makes of what was found. */
-type Decode<R> = (values: readonly (StoredValue | undefined)[], served: Served) => R
-
-/** A read of the Store's own: completes its promise, and lets a signal abandon it. */
-class Reading<R> implements PendingRead {
-  readonly keys: readonly Uint8Array[]
-  readonly level: ReadLevel
-  readonly minIndex: number
-  readonly minTerm: number
-  readonly maxStalenessMs: number
-  readonly onBehind: OnBehind
-  readonly deadline: number
-  abandoned = false
-  readonly #session: SessionState | undefined
-  readonly #backend: Backend
-  readonly #calledAt: number
-  readonly #decode: Decode<R>
-  readonly #resolve: (result: R) => void
-  readonly #reject: (error: unknown) => void
-  #unwatch: (() => void) | undefined
-
-  constructor(
-    keys: readonly Uint8Array[],
-    spec: ReadSpec,
-    session: SessionState | undefined,
-    backend: Backend,
-    decode: Decode<R>,
-    resolve: (result: R) => void,
-    reject: (error: unknown) => void,
-  ) {
-    const isBound = session !== undefined && spec.level === 'session'
-    this.keys = keys
-    this.level = spec.level
-    this.minIndex = isBound ? session.position.index : 0
-    this.minTerm = isBound ? session.position.term : 0
-    this.maxStalenessMs = spec.maxStalenessMs
-    this.onBehind = spec.onBehind
-    this.#calledAt = backend.now()
-    this.deadline = this.#calledAt + spec.timeoutMs
-    this.#session = session
-    this.#backend = backend
-    this.#decode = decode
-    this.#resolve = resolve
-    this.#reject = reject
-  }
-
-  complete(values: readonly (StoredValue | undefined)[], served: Served): void {
-    this.#unwatch?.()
-    const backend = this.#backend
-    if (this.level === 'strong') backend.calls.strongRead(this.#calledAt, backend)
-    this.#session?.raise(served)
-    try {
-      this.#resolve(this.#decode(values, served))
-    } catch (error) {
-      this.fail(error)
-    }
-  }
-
-  fail(error: unknown): void {
-    this.#unwatch?.()
-    this.#backend.calls.failed(error)
-    this.#reject(error)
-  }
-
-  /** Abandons the read when `signal` aborts; false when it has aborted already. */
-  watch(signal: AbortSignal): boolean {
-    const onAbort = () => {
-      this.abandoned = true
-      this.fail(readAborted(signal))
-    }
-    if (signal.aborted) {
-      onAbort()
-      return false
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#unwatch = () => signal.removeEventListener('abort', onAbort)
-    return true
-  }
-}
-
-async function* scanEntries<K extends string | Uint8Array, T>(
-  open: () => Promise<StateView>,
-  range: KeyRange,
-  { limit, order, keyEncoding }: ScanSpec,
-  spec: ReadSpec,
-): AsyncIterableIterator<[key: K, value: T]> {
-  if (limit === 0) return
-  const view = await open()
-  let cursor: ScanCursor | undefined
-  let left = limit
-  try {
-    cursor = view.cursor(range, order === 'reverse')
-    while (left > 0) {
-      if (spec.signal?.aborted) throw readAborted(spec.signal)
-      const entries = await cursor.next(Math.min(SCAN_ENTRIES, left), SCAN_BYTES)
-      if (entries.length === 0) return
-      left -= entries.length
-      for (const [key, stored] of entries) {
-        yield [decodeKey(key, keyEncoding) as K, decodeStored<T>(stored, spec) as T]
-      }
-    }
-  } finally {
-    await cursor?.close()
-    await view.close()
-  }
-}
-
-function decodeStored<T>(stored: StoredValue | undefined, spec: ReadSpec): T | undefined {
-  if (stored === undefined) return undefined
-  return decodeValue(stored.value, spec.valueEncoding) as T
-}
-
-function readAborted(signal: AbortSignal): StoreError {
-  return new StoreError('QUORATE_ABORTED', 'the read was aborted by its caller', {
-    cause: signal.reason,
-  })
-}
+/** Gives what was found as it is: large values are their manifests. */
+const AS_STORED = ([stored]: Found): StoredValue | undefined => stored
+const AS_FOUND = (found: Found, served: Served): { found: Found; served: Served } => ({
+  found,
+  served: copyOf(served),
+})

@@ -13,12 +13,14 @@ import type {
   MemberStatus,
   MembershipChange,
   Overload,
+  RetainedCheckpoint,
 } from '../member/backend.js'
 import type { SpaceStatus } from '../member/free-space.js'
 import { Member, type MemberParts } from '../member/member.js'
 import type { Rebuilt } from '../member/open-state.js'
 import type { BackupResult } from '../snapshot/backup.js'
 import { Handle } from './handle.js'
+import { LargeReads } from './large-reads.js'
 import { StoreLevel } from './level/database.js'
 import { type LevelOptions, resolveLevelOptions } from './level/options.js'
 import {
@@ -27,7 +29,9 @@ import {
   type MaintenanceOptions,
   type RestoredStore,
   type RestoreOptions,
+  type RetainOptions,
   restore,
+  retain,
   type VerifiedBackup,
   verify,
 } from './maintenance.js'
@@ -43,9 +47,10 @@ import { Reader } from './reader.js'
 import { Session } from './session.js'
 import { SessionState } from './session-state.js'
 import { Tokens } from './token.js'
+import { Uploads } from './uploads.js'
 import { readDefaults, resolveView, type ViewOptions, writeDefaults } from './view.js'
 import { WritePipeline } from './write-pipeline.js'
-import { Writer } from './writer.js'
+import { Writer, type WriteWays } from './writer.js'
 
 /** What a Store emits. */
 export interface StoreEvents {
@@ -94,7 +99,7 @@ export class Store extends Handle {
   readonly #backend: Backend
   readonly #settings: StoreSettings
   readonly #tokens: Tokens
-  readonly #pipeline: WritePipeline
+  readonly #ways: WriteWays
   readonly #emitter: StoreEmitter
   /** The members of the cluster: see who they are, add, remove, hand over leadership. */
   readonly members: Members
@@ -106,14 +111,15 @@ export class Store extends Handle {
   private constructor(backend: Backend, settings: StoreSettings, emitter: StoreEmitter) {
     const tokens = new Tokens(backend.clusterId, settings.tokenKey)
     const pipeline = new WritePipeline(backend, settings, tokens)
+    const ways = { pipeline, uploads: new Uploads(backend, pipeline, settings) }
     super(
       readerOf(backend, settings, undefined, tokens),
-      writerOf(backend, pipeline, settings, undefined),
+      writerOf(backend, ways, settings, undefined),
     )
     this.#tokens = tokens
     this.#backend = backend
     this.#settings = settings
-    this.#pipeline = pipeline
+    this.#ways = ways
     this.#emitter = emitter
     this.members = new Members(backend)
   }
@@ -151,7 +157,7 @@ export class Store extends Handle {
     const settings: StoreSettings = { ...this.#settings, consistency: 'session' }
     return new Session(
       readerOf(this.#backend, settings, state, this.#tokens),
-      writerOf(this.#backend, this.#pipeline, settings, state),
+      writerOf(this.#backend, this.#ways, settings, state),
       this.#tokens,
       state,
     )
@@ -164,10 +170,17 @@ export class Store extends Handle {
    */
   view(options: ViewOptions): Handle {
     const { reads, writes } = resolveView(options, this.#settings)
-    const { keyEncoding, maxValueBytes } = this.#settings
+    const { keyEncoding, maxValueBytes, maxGetBytes } = this.#settings
     return new Handle(
-      new Reader(this.#backend, reads, options.keyEncoding ?? keyEncoding, undefined, this.#tokens),
-      new Writer(this.#backend, this.#pipeline, writes, maxValueBytes, undefined),
+      new Reader(
+        this.#backend,
+        reads,
+        options.keyEncoding ?? keyEncoding,
+        undefined,
+        this.#tokens,
+        maxGetBytes,
+      ),
+      new Writer(this.#backend, this.#ways, writes, maxValueBytes, undefined),
     )
   }
 
@@ -185,9 +198,13 @@ export class Store extends Handle {
     const { timeoutMs } = settings
     const session = new SessionState({ index: 0, term: 0 })
     const writes = { ...writeDefaults(this.#settings), valueEncoding: 'binary', timeoutMs } as const
-    const { maxValueBytes } = this.#settings
-    const sink = new Writer(this.#backend, this.#pipeline, writes, maxValueBytes, session)
-    return new StoreLevel({ backend: this.#backend, tokens: this.#tokens, sink, session }, settings)
+    const { maxValueBytes, maxGetBytes } = this.#settings
+    const large = new LargeReads(this.#backend, maxGetBytes)
+    const sink = new Writer(this.#backend, this.#ways, writes, maxValueBytes, session)
+    return new StoreLevel(
+      { backend: this.#backend, tokens: this.#tokens, sink, session, large },
+      settings,
+    )
   }
 
   /** Calls `listener` at each such event (see StoreEvents). Its errors are the process's, as with any EventEmitter. */
@@ -213,8 +230,18 @@ export class Store extends Handle {
    * itself as the log grows, and at `close`. Takes milliseconds per MiB written since the last one.
    * @throws {StoreError} QUORATE_NO_SPACE it did not reach the disk; nothing is lost, the log is kept.
    */
-  checkpoint(): Promise<number> {
-    return this.#backend.checkpoint()
+  checkpoint(): Promise<number>
+  /**
+   * Has the members retain the state with everything acknowledged before the call: each keeps a share of it as shards,
+   * without anything going over the network, and any k of them are the whole (`quorate restore --from-cluster`).
+   * Resolves when enough of them have theirs on disk that it survives what the cluster does; the one retained before
+   * goes then. Large values that it refers to stay on the members as long as it is retained.
+   * @throws {StoreError} QUORATE_TIMEOUT, QUORATE_ABORTED with outcome `unknown`: it may still be retained;
+   *   QUORATE_NO_LEADER; QUORATE_OVERLOADED
+   */
+  checkpoint(options: RetainOptions): Promise<RetainedCheckpoint>
+  checkpoint(options?: RetainOptions): Promise<number | RetainedCheckpoint> {
+    return options === undefined ? this.#backend.checkpoint() : retain(this.#backend, options)
   }
 
   /**
@@ -266,7 +293,7 @@ export class Store extends Handle {
     const { calls } = this.#backend
     return {
       calls: calls.report(),
-      pendingWriteBytes: this.#pipeline.pendingBytes,
+      pendingWriteBytes: this.#ways.pipeline.pendingBytes + this.#ways.uploads.pendingBytes,
       member: this.#backend.metrics(),
     }
   }
@@ -343,16 +370,17 @@ function readerOf(
   session: SessionState | undefined,
   tokens: Tokens,
 ): Reader {
-  return new Reader(backend, readDefaults(settings), settings.keyEncoding, session, tokens)
+  const { keyEncoding, maxGetBytes } = settings
+  return new Reader(backend, readDefaults(settings), keyEncoding, session, tokens, maxGetBytes)
 }
 
 function writerOf(
   backend: Backend,
-  pipeline: WritePipeline,
+  ways: WriteWays,
   settings: StoreSettings,
   session: SessionState | undefined,
 ): Writer {
-  return new Writer(backend, pipeline, writeDefaults(settings), settings.maxValueBytes, session)
+  return new Writer(backend, ways, writeDefaults(settings), settings.maxValueBytes, session)
 }
 
 function requireToken(token: unknown): string {

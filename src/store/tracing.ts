@@ -18,6 +18,7 @@ export type TracedOperation =
   | 'get'
   | 'getWithMeta'
   | 'getMany'
+  | 'read'
   | 'scan'
   | 'watch'
 
@@ -147,6 +148,7 @@ export const TRACES: { readonly [operation in TracedOperation]: Trace } = {
     return appliedIndex
   }),
   getMany: new Trace('getMany'),
+  read: new Trace('read'),
   scan: new Trace('scan'),
   watch: new Trace('watch', indexOfEvent),
 }

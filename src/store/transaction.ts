@@ -2,7 +2,7 @@
 import type { Clear, Command, Compare, Expiry, Operation, Put } from '../wire/command.js'
 import { CLEAR_LIMIT_MAX } from '../wire/command.js'
 import type { KeyBounds } from './call-options.js'
-import { encodeKey, encodeValue, type Key, type ValueEncoding } from './encoding.js'
+import { encodeKey, encodeValue, isByteStream, type Key, type ValueEncoding } from './encoding.js'
 import { encodeRange } from './key-range.js'
 import { refuseUnknown } from './open-options.js'
 
@@ -33,7 +33,7 @@ export type Condition =
   /** The key's last change was at this log index (see `getWithMeta`); 0: there is no such key. */
   | { readonly key: Key; readonly revision: number }
   | { readonly key: Key; readonly exists: boolean }
-  /** The stored bytes are those that this value has in the call's encoding. */
+  /** The stored bytes are those that this value has in the call's encoding; never those of a value in shards. */
   | { readonly key: Key; readonly value: unknown }
   /** No key lies in the range. */
   | ({ readonly empty: true } & KeyBounds)
@@ -47,16 +47,23 @@ export interface Transaction {
 
 const TTL_MS_MAX = 10 * 366 * 24 * 3_600_000
 const BOUNDS = ['gt', 'gte', 'lt', 'lte'] as const
+const NOTHING = new Uint8Array(0)
 const LEASE_PATTERN = /^[0-9a-f]{16}$/
 
 /** How values become bytes, and how long they may be. */
 export interface ValueRules {
   readonly encoding: ValueEncoding
+  /** Of values that are compared. */
   readonly maxBytes: number
+  /** Of values that are stored. */
+  readonly maxPutBytes: number
 }
 
 /** @throws {TypeError | RangeError} */
-export function encodeTransaction(txn: Transaction, rules: ValueRules): Command {
+export function encodeTransaction(
+  txn: Transaction,
+  rules: ValueRules,
+): Command & { readonly type: 'txn' } {
   if (typeof txn !== 'object' || txn === null) throw new TypeError('a transaction is an object')
   refuseUnknown('a transaction', txn, ['if', 'then', 'else'])
   if (!Array.isArray(txn.if)) throw new TypeError('if is an array of conditions')
@@ -82,14 +89,21 @@ export function encodePut(
   key: Key,
   value: unknown,
   expiry: ExpiryOptions | undefined,
-  { encoding, maxBytes }: ValueRules,
+  { encoding, maxPutBytes }: ValueRules,
 ): Put {
   const put = {
     type: 'put',
     key: encodeKey(key),
-    value: encodeValue(value, encoding, maxBytes),
+    value: encodeValue(value, encoding, maxPutBytes),
   } as const
   const when = expiry === undefined ? undefined : encodeExpiry(expiry)
+  return when === undefined ? put : { ...put, expiry: when }
+}
+
+/** A put whose value is still to come; its key is copied. @throws {TypeError | RangeError} */
+export function encodePlaceholder(key: Key, expiry: ExpiryOptions): Put {
+  const put = { type: 'put', key: Buffer.from(encodeKey(key)), value: NOTHING } as const
+  const when = encodeExpiry(expiry)
   return when === undefined ? put : { ...put, expiry: when }
 }
 
@@ -123,6 +137,7 @@ function encodeOperation(operation: BatchOperation, rules: ValueRules): Operatio
   switch (operation.type) {
     case 'put':
       refuseUnknown('a put', operation, ['type', 'key', 'value', 'ttlMs', 'lease'])
+      if (isByteStream(operation.value)) throw new TypeError('a stream is stored by put alone')
       return encodePut(operation.key, operation.value, operation, rules)
     case 'del':
       return { type: 'del', key: encodeKey(operation.key) }

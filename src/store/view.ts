@@ -32,7 +32,7 @@ export function readDefaults({ consistency, valueEncoding, timeoutMs }: StoreSet
 
 /** The defaults of a Store's writes. */
 export function writeDefaults({ valueEncoding, timeoutMs }: StoreSettings): WriteSpec {
-  return { ack: 'quorum', valueEncoding, timeoutMs, signal: undefined }
+  return { ack: 'quorum', valueEncoding, timeoutMs, signal: undefined, onProgress: undefined }
 }
 
 /** @throws {TypeError | RangeError} */

@@ -12,23 +12,25 @@ import { StoreError } from '../base/errors.js'
 import type { KeyRange } from '../env/database.js'
 import type {
   Backend,
-  Change,
   EntryChanges,
   ReadPosition,
-  ScanCursor,
   StateView,
   WatchCursor,
 } from '../member/backend.js'
 import type { ReadSpec } from './call-options.js'
 import { decodeKey, decodeValue, type KeyEncoding, type ValueEncoding } from './encoding.js'
+import type { LargeReads } from './large-reads.js'
 import type { SessionState } from './session-state.js'
 import type { Position } from './token.js'
 import { TRACES } from './tracing.js'
+import { isPassing, LostState, Pieces } from './watch-pieces.js'
+import { type Omission, type WholeChange, wholeChanges } from './whole-changes.js'
 import type { WriteFollower } from './write-follower.js'
 
 /** One change of one key. */
 export type WatchedChange<T = unknown, K = string> =
-  | { readonly type: 'put'; readonly key: K; readonly value: T }
+  | { readonly type: 'put'; readonly key: K; readonly value: T; readonly omitted?: undefined }
+  | { readonly type: 'put'; readonly key: K; readonly value: undefined; readonly omitted: Omission }
   | { readonly type: 'del'; readonly key: K }
 
 /** What a watch gives. `index` is a position in the log; `token` is the same for `from`, and for `store.session`. */
@@ -77,21 +79,27 @@ export interface WatchSource {
   position(spec: ReadSpec): Promise<ReadPosition>
   /** That state, which holds at least `floor`. */
   openView(spec: ReadSpec, floor: Position): Promise<StateView>
+  readonly large: LargeReads
 }
 
 /** About so much is fetched at a time. */
 const BLOCK_BYTES = 256 * 1024
-const BLOCK_ENTRIES = 512
 
 /** Before everything. */
 export const NOWHERE: Position = { index: 0, term: 0 }
+
+/** A value that is there. */
+interface DecodableValue {
+  readonly value: Uint8Array
+  readonly isStream?: boolean
+}
 
 type Begun = 'begun' | { readonly error: unknown }
 
 /**
  * Made by `watch`. Iterate over it with `for await`; ends by breaking out of the loop, by `return`, or by the signal.
  *
- * Memory: at most one block of changes (256 KiB, or one entry). A consumer that is so slow that the history
+ * Memory: at most one block of changes (256 KiB, or one entry), and the large values of one event. A consumer that is so slow that the history
  * (`limits.watchHistoryBytes`) has gone by is told so: QUORATE_COMPACTED, or a `reset`.
  */
 export class Watch<T = unknown, K = string>
@@ -243,9 +251,10 @@ export class Watch<T = unknown, K = string>
       let piece = await pieces.next()
       for (let isLast = false; !isLast; ) {
         this.#refuseIfEnding()
+        const whole = await this.#source.large.wholeEntries(piece, this.#readSpec)
         const following = piece.length === 0 ? piece : await pieces.next()
         isLast = following.length === 0
-        const entries = piece.map(([key, { value }]) => this.#decoded(key, value, index))
+        const entries = whole.map(([key, stored]) => this.#decoded(key, stored, index))
         if (isLast) this.#moveTo(position)
         isGiven = true
         yield { type: 'state', index, token: isLast ? this.token : undefined, entries, isLast }
@@ -272,8 +281,12 @@ export class Watch<T = unknown, K = string>
       for (;;) {
         const { entries, through } = await cursor.next(BLOCK_BYTES)
         for (const entry of entries) {
+          const isLarge = entry.changes.some(({ isCoded }) => isCoded)
+          const changes = isLarge
+            ? await wholeChanges(this.#source.large, entry, this.#readSpec)
+            : entry.changes
           this.#moveTo(entry)
-          yield this.#changesOf(entry)
+          yield this.#changesOf(entry, changes)
           this.#refuseIfEnding()
         }
         this.#moveTo(through)
@@ -289,7 +302,7 @@ export class Watch<T = unknown, K = string>
     }
   }
 
-  #changesOf({ index, term, changes }: EntryChanges): WatchEvent<T, K> {
+  #changesOf({ index, term }: EntryChanges, changes: readonly WholeChange[]): WatchEvent<T, K> {
     const { encodeToken } = this.#source
     return {
       type: 'changes',
@@ -306,19 +319,23 @@ export class Watch<T = unknown, K = string>
     return { type: 'progress', index, token: this.#source.encodeToken({ index, term }) }
   }
 
-  #changeOf({ key, value }: Change, index: number): WatchedChange<T, K> {
+  #changeOf(change: WholeChange, index: number): WatchedChange<T, K> {
+    const { key, value, omitted } = change
     if (value === undefined) return { type: 'del', key: this.#keyOf(key) }
-    const [decodedKey, decodedValue] = this.#decoded(key, value, index)
+    if (omitted !== undefined) {
+      return { type: 'put', key: this.#keyOf(key), value: undefined, omitted }
+    }
+    const [decodedKey, decodedValue] = this.#decoded(key, change as DecodableValue, index)
     return { type: 'put', key: decodedKey, value: decodedValue }
   }
 
-  #decoded(key: Uint8Array, value: Uint8Array, index: number): [key: K, value: T] {
-    const { read } = this.#spec
+  #decoded(key: Uint8Array, stored: DecodableValue, index: number): [key: K, value: T] {
+    const encoding = stored.isStream ? 'binary' : this.#spec.read.valueEncoding
     try {
-      return [this.#keyOf(key), decodeOwned(value, read.valueEncoding) as T]
+      return [this.#keyOf(key), decodeOwned(stored.value, encoding) as T]
     } catch (cause) {
       const text = JSON.stringify(Buffer.from(key).toString())
-      const message = `the value of ${text} at index ${index} is no ${read.valueEncoding}`
+      const message = `the value of ${text} at index ${index} is no ${encoding}`
       throw new StoreError('QUORATE_UNDECODABLE', message, { cause })
     }
   }
@@ -340,65 +357,6 @@ export class Watch<T = unknown, K = string>
     if (!signal.aborted) return
     throw new StoreError('QUORATE_ABORTED', 'the watch was aborted', { cause: signal.reason })
   }
-}
-
-/** One state as it is fetched; may be given up while a piece is under way. */
-class Pieces {
-  readonly #view: StateView
-  readonly #cursor: ScanCursor
-  #work: Promise<unknown> = Promise.resolve()
-  #closed: Promise<void> | undefined
-  #closeFailure: { readonly error: unknown } | undefined
-
-  constructor(view: StateView, cursor: ScanCursor) {
-    this.#view = view
-    this.#cursor = cursor
-  }
-
-  next(): ReturnType<ScanCursor['next']> {
-    const piece = this.#cursor.next(BLOCK_ENTRIES, BLOCK_BYTES)
-    this.#work = piece.then(
-      () => undefined,
-      // Whoever asked for the piece hears of it.
-      () => undefined,
-    )
-    return piece
-  }
-
-  /** Lets the state go although its owner may not come back. */
-  abandon(): void {
-    this.#closed ??= this.#close()
-  }
-
-  async close(): Promise<void> {
-    this.abandon()
-    await this.#closed
-    if (this.#closeFailure !== undefined) throw this.#closeFailure.error
-  }
-
-  async #close(): Promise<void> {
-    await this.#work
-    try {
-      await this.#cursor.close()
-      await this.#view.close()
-    } catch (error) {
-      this.#closeFailure = { error }
-    }
-  }
-}
-
-/** The member that gave the state is gone, and nobody else has exactly this one. */
-class LostState extends Error {
-  readonly isGiven: boolean
-
-  constructor(cause: unknown, isGiven: boolean) {
-    super('the state that was being given is lost', { cause })
-    this.isGiven = isGiven
-  }
-}
-
-function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && error.retryable
 }
 
 /** What is made of the bytes is the caller's: of bytes it is a copy. */

@@ -19,7 +19,7 @@
 import { StoreError } from '../base/errors.js'
 import type { Backend, LinkAnswer, RequestLink } from '../member/backend.js'
 import type { CallMeters } from '../member/call-meters.js'
-import { type Command, hasResult } from '../wire/command.js'
+import { type Command, hasResult, type Operation, type Put } from '../wire/command.js'
 import { commandBytes } from '../wire/command-bytes.js'
 import {
   REQUEST_HEADER_BYTES,
@@ -196,6 +196,16 @@ export class WritePipeline {
   accompany(companion: Companion): () => void {
     this.#companions.add(companion)
     return () => this.#companions.delete(companion)
+  }
+
+  /** Whether there is somebody to send requests to. */
+  get isReady(): boolean {
+    return this.#link.isReady
+  }
+
+  /** Why no write is taken at present. */
+  refusal(signal: AbortSignal | undefined): unknown {
+    return this.#refusal(0, signal)
   }
 
   close(): void {
@@ -495,9 +505,13 @@ function addCommand(writer: RequestWriter, command: Command): void {
   const { operations } = command
   const [first] = operations
   if (first === undefined || operations.length > 1) writer.batch(operations)
-  else if (first.type === 'put' && first.expiry === undefined) writer.put(first.key, first.value)
+  else if (isPlainPut(first)) writer.put(first.key, first.value)
   else if (first.type === 'del') writer.del(first.key)
   else writer.add(command)
+}
+
+function isPlainPut(operation: Operation): operation is Put {
+  return operation.type === 'put' && operation.expiry === undefined && !operation.coded
 }
 
 function aborted(signal: AbortSignal, outcome: 'none' | 'unknown'): StoreError {

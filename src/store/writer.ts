@@ -1,6 +1,5 @@
 /** The writes of a Store, view or session: from what the caller says to commands for the pipeline, and back. */
 import { asBuffer } from '../base/bytes.js'
-import { StoreError } from '../base/errors.js'
 import type { AppliedWhere, Backend } from '../member/backend.js'
 import {
   type Clear,
@@ -10,9 +9,7 @@ import {
   type Operation,
   RESULT_AGAIN,
   RESULT_NO,
-  RESULT_NO_LEASE,
   RESULT_PARTLY,
-  RESULT_TOO_LARGE,
 } from '../wire/command.js'
 import {
   type Ack,
@@ -20,10 +17,13 @@ import {
   type ClearOptions,
   type DelOptions,
   type PutOptions,
+  requireMaxBytes,
   resolveWrite,
   type WriteSpec,
 } from './call-options.js'
-import { encodeKey, type Key } from './encoding.js'
+import { encodeKey, isByteStream, type Key } from './encoding.js'
+import { hasLarge, type LargeCommand, largeCommandOf } from './large-command.js'
+import { type Decided, writeLarge } from './large-writes.js'
 import { grantLease, type Lease, type LeaseKeeper, type LeaseOptions } from './lease.js'
 import { refuseUnknown, requireOneOf } from './open-options.js'
 import { type AppendedWrite, Appending, type Coded, Deciding, Writing } from './pending-writes.js'
@@ -33,6 +33,7 @@ import {
   encodeClear,
   encodeLease,
   encodeOperations,
+  encodePlaceholder,
   encodePut,
   encodeTransaction,
   requireRevision,
@@ -40,8 +41,10 @@ import {
   type Transaction,
   type ValueRules,
 } from './transaction.js'
+import type { Uploads } from './uploads.js'
 import type { WriteFollower } from './write-follower.js'
 import type { WritePipeline, WriteResult } from './write-pipeline.js'
+import { accepted, asCommitted, conflict } from './write-results.js'
 
 /** What a write resolves to: an AppendedWrite with `ack: 'leader'`. */
 export type Written = WriteResult | AppendedWrite
@@ -55,36 +58,54 @@ export interface TransactionResult {
   readonly token: string
 }
 
+/** What the writes of a Store and of all its views and sessions share. */
+export interface WriteWays {
+  readonly pipeline: WritePipeline
+  readonly uploads: Uploads
+}
+
 /** See the file's comment. */
 export class Writer {
   readonly #backend: Backend
   readonly #pipeline: WritePipeline
+  readonly #uploads: Uploads
   readonly #defaults: WriteSpec
   readonly #maxValueBytes: number
+  /** Values of more bytes are stored as shards; Infinity: none are. */
+  readonly #codeAbove: number
   readonly #session: SessionState | undefined
 
   /** @param session raised by every committed write; undefined: writes have no position */
   constructor(
     backend: Backend,
-    pipeline: WritePipeline,
+    { pipeline, uploads }: WriteWays,
     defaults: WriteSpec,
     maxValueBytes: number,
     session: SessionState | undefined,
   ) {
+    const { thresholdBytes } = backend.blobs
+    const isCoding = thresholdBytes < Number.POSITIVE_INFINITY
+    this.#codeAbove = isCoding ? Math.min(thresholdBytes, maxValueBytes) : thresholdBytes
     this.#backend = backend
     this.#pipeline = pipeline
+    this.#uploads = uploads
     this.#defaults = defaults
     this.#maxValueBytes = maxValueBytes
     this.#session = session
   }
 
   put(key: Key, value: unknown, options: PutOptions | undefined): Promise<Written> {
+    if (isByteStream(value)) return this.#putStream(key, value, options ?? {})
     if (options === undefined) {
       const rules = this.#rules(this.#defaults)
       return this.#write([encodePut(key, value, undefined, rules)], undefined, this.#defaults)
     }
     const spec = resolveWrite('put', options, this.#defaults)
     const put = encodePut(key, value, options, this.#rules(spec))
+    const maxBytes = requireMaxBytes(options.maxBytes)
+    if (put.value.length > maxBytes) {
+      throw new RangeError(`the value has ${put.value.length} bytes, and maxBytes is ${maxBytes}`)
+    }
     return this.#write([put], conditionOf(put.key, options), spec)
   }
 
@@ -164,11 +185,30 @@ export class Writer {
   }
 
   #rules({ valueEncoding }: WriteSpec): ValueRules {
-    return { encoding: valueEncoding, maxBytes: this.#maxValueBytes }
+    const isCoding = this.#codeAbove < Number.POSITIVE_INFINITY
+    const maxPutBytes = isCoding ? Number.POSITIVE_INFINITY : this.#maxValueBytes
+    return { encoding: valueEncoding, maxBytes: this.#maxValueBytes, maxPutBytes }
   }
 
   #deadline({ timeoutMs }: WriteSpec): number {
     return this.#backend.now() + timeoutMs
+  }
+
+  #putStream(key: Key, stream: AsyncIterable<unknown>, options: PutOptions): Promise<Written> {
+    const spec = resolveWrite('put', options, this.#defaults)
+    if (options.valueEncoding !== undefined) {
+      throw new TypeError('a stream is stored as its bytes: it has no valueEncoding')
+    }
+    if (this.#codeAbove === Number.POSITIVE_INFINITY) {
+      throw new TypeError('streams are stored as shards, which are turned off (erasure: false)')
+    }
+    const maxBytes = requireMaxBytes(options.maxBytes)
+    const put = encodePlaceholder(key, options)
+    const condition = conditionOf(put.key, options)
+    const command = conditionally([put], condition)
+    if (condition !== undefined) requireCommitted(spec)
+    const sources = new Map([[put, { type: 'stream', stream, maxBytes } as const]])
+    return this.#writeLarge({ command, sources }, spec)
   }
 
   #write(
@@ -176,10 +216,12 @@ export class Writer {
     condition: Compare | undefined,
     spec: WriteSpec,
   ): Promise<Written> {
-    if (condition !== undefined) {
-      return this.#writeIf(operations, condition, requireCommitted(spec))
+    if (condition !== undefined) requireCommitted(spec)
+    const command = conditionally(operations, condition)
+    if (hasLarge(operations, this.#codeAbove)) {
+      return this.#writeLarge(this.#largeOf(command, spec), spec)
     }
-    const command: Command = { type: 'write', operations }
+    if (condition !== undefined) return this.#writeIf(command, spec)
     if (hasResult(command)) return this.#writeCoded(command, requireCommitted(spec))
     if (spec.ack === 'leader') return this.#append(command, spec)
     const deadline = this.#deadline(spec)
@@ -210,9 +252,11 @@ export class Writer {
     }
   }
 
-  async #transact(command: Command, spec: WriteSpec): Promise<TransactionResult> {
-    const deadline = this.#deadline(spec)
-    const { result, code } = await this.#conditional(command, spec, deadline)
+  async #transact(
+    command: Command & { readonly type: 'txn' },
+    spec: WriteSpec,
+  ): Promise<TransactionResult> {
+    const { result, code, deadline } = await this.#decide(command, spec)
     await this.#acked(result, spec, deadline)
     const { index, term, token } = result
     return { succeeded: code !== RESULT_NO, index, term, token }
@@ -224,19 +268,41 @@ export class Writer {
     return this.#acked(result, spec, deadline)
   }
 
-  async #writeIf(
-    operations: readonly Operation[],
-    condition: Compare,
-    spec: WriteSpec,
-  ): Promise<WriteResult> {
-    const command: Command = { type: 'txn', compares: [condition], then: operations, else: [] }
+  async #writeIf(command: Command, spec: WriteSpec): Promise<WriteResult> {
     const deadline = this.#deadline(spec)
     const { result, code } = await this.#conditional(command, spec, deadline)
-    if (code === RESULT_NO) {
-      const message = 'the key is not as the write expects it to be; nothing was changed'
-      throw new StoreError('QUORATE_CONFLICT', message)
-    }
+    if (code === RESULT_NO) throw conflict()
     return this.#acked(result, spec, deadline)
+  }
+
+  /** Its result depends on the state, so there is none before it is committed, whatever `ack` says. */
+  async #writeLarge(large: LargeCommand, spec: WriteSpec): Promise<Written> {
+    const { result, code, deadline } = await this.#decideLarge(large, spec)
+    if (large.command.type === 'txn' && code === RESULT_NO) throw conflict()
+    await this.#acked(result, spec, deadline)
+    if (spec.ack !== 'leader') return result
+    return { index: result.index, term: result.term, committed: Promise.resolve(result) }
+  }
+
+  #decide(command: Command & { readonly type: 'txn' }, spec: WriteSpec): Promise<Decided> {
+    const isLarge = [command.then, command.else].some((all) => hasLarge(all, this.#codeAbove))
+    if (isLarge) return this.#decideLarge(this.#largeOf(command, spec), spec)
+    return this.#decideBy(command, spec, this.#deadline(spec))
+  }
+
+  /** Stores the large values, then sends the command; the time of both counts from their beginning. */
+  #decideLarge(large: LargeCommand, spec: WriteSpec): Promise<Decided> {
+    return writeLarge(this.#uploads, large, spec, (command) =>
+      this.#decideBy(command, spec, this.#deadline(spec)),
+    )
+  }
+
+  async #decideBy(command: Command, spec: WriteSpec, deadline: number): Promise<Decided> {
+    return { ...(await this.#conditional(command, spec, deadline)), deadline }
+  }
+
+  #largeOf(command: Command, { valueEncoding }: WriteSpec): LargeCommand {
+    return largeCommandOf(command, this.#codeAbove, valueEncoding === 'binary' ? 'caller' : 'store')
   }
 
   /** Does `command` until it was not turned away for want of room in its entry. */
@@ -269,7 +335,7 @@ export class Writer {
     try {
       await this.#backend.awaitApplied(result.index, where, deadline, signal)
     } catch (error) {
-      const told = committed(error)
+      const told = asCommitted(error)
       this.#backend.calls.failed(told)
       throw told
     }
@@ -277,40 +343,15 @@ export class Writer {
   }
 }
 
-/** What ended the wait for others did not undo the write, whoever says so: a member that closes or was removed, say. */
-function committed(error: unknown): unknown {
-  if (!(error instanceof StoreError) || error.outcome === 'committed') return error
-  return new StoreError(error.code, error.message, { outcome: 'committed', cause: error })
-}
-
-/** @throws {StoreError} when nothing happened for another reason than what the command itself asks. */
-function accepted(command: Command, coded: Coded): Coded {
-  const { code } = coded
-  if (code === RESULT_TOO_LARGE) {
-    throw new StoreError(
-      'QUORATE_TOO_LARGE',
-      'it would clear more keys than one step may; nothing was changed',
-    )
-  }
-  const noLease = command.type === 'write' ? RESULT_NO : RESULT_NO_LEASE
-  const mayLackLease = command.type === 'write' || command.type === 'txn'
-  if (mayLackLease && code === noLease && !isClear(command)) {
-    throw new StoreError(
-      'QUORATE_NO_LEASE',
-      'the lease does not exist (any more); nothing was changed',
-    )
-  }
-  return coded
+function conditionally(operations: readonly Operation[], condition: Compare | undefined): Command {
+  if (condition === undefined) return { type: 'write', operations }
+  return { type: 'txn', compares: [condition], then: operations, else: [] }
 }
 
 /** Throws for an acknowledgement that comes before there is a result. */
 function requireCommitted(spec: WriteSpec): WriteSpec {
   if (spec.ack !== 'leader') return spec
   throw new TypeError("ack: 'leader' is for writes whose effect does not depend on the state")
-}
-
-function isClear(command: Command): boolean {
-  return command.type === 'write' && command.operations.every(({ type }) => type === 'clear')
 }
 
 function conditionOf(

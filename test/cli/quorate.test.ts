@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
+import { connect } from '../../src/index.js'
 
 const COMMAND = join(import.meta.dirname, '../../src/cli/quorate.js')
 /** All that was started: a test that fails before it has one in hand must not leave it behind. */
@@ -63,6 +64,7 @@ test('a wrong command line ends with exit code 2 and one sentence that says what
     [['serve', '--dir', dir, '--log', 'loud'], /debug, info, warn, error, none, not 'loud'/],
     [['serve', '--config', join(dir, 'absent.json')], /cannot read/],
     [['status'], /one ADDRESS/],
+    [['blobs', 'a', 'b'], /blobs takes one ADDRESS/],
     [['status', 'localhost:1', '--timeout-ms', 'soon'], /whole number from 1 up, not 'soon'/],
     [['members', 'list'], /needs --at/],
     [['members', 'ad', 'b', '--at', 'localhost:1'], /no action 'ad'; there are list, add/],
@@ -107,6 +109,23 @@ test('a server lets clients do what it is told, and no more', async () => {
   const refused = await quorate('members', 'remove', 'a', ...reader)
   assert.equal(refused.code, 1)
   assert.match(refused.err, /members \(change\) needs the role admin; this client has read/)
+  server.kill('SIGTERM')
+})
+
+test('blobs says what a member has of the large values', async () => {
+  const address = `unix:${join(dir, 'blobs.sock')}`
+  const server = await serving('--dir', join(dir, 'blobs'), '--listen', address)
+  const store = await connect(address)
+  await store.put('large', Buffer.alloc(500_000, 1))
+  await store.close()
+  const { code, out, err } = await quorate('blobs', address)
+  assert.deepEqual([code, err], [0, ''])
+  assert.match(out, /^values +1\nhere +1 shards, 488\.4 KiB in 1 files$/m)
+  assert.match(out, /^a +1 +488\.4 KiB +0 +0 +yes$/m)
+  assert.match(out, /^Nothing is known to be missing or damaged\.$/m)
+  const { out: json } = await quorate('blobs', address, '--json')
+  const answer = JSON.parse(json) as { member: string; values: number }
+  assert.deepEqual([answer.member, answer.values], ['a', 1])
   server.kill('SIGTERM')
 })
 

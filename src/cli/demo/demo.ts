@@ -1,6 +1,7 @@
 /**
  * `quorate demo`: three members as processes of this machine store the dependency tree this package was
- * installed with; the leader is killed half way; then everything is read back and compared.
+ * installed with, its large files as shards; the leader is killed half way; then everything is read back and
+ * compared, the large files once more while a member is down.
  *
  * Exit code 1 when anything acknowledged is lost or wrong. Whatever happens, no process is left behind, and
  * the data folder goes unless it was asked for.
@@ -13,13 +14,14 @@ import { EXIT_INTERRUPTED, untilInterrupted } from '../interrupt.js'
 import type { MemberOperations } from '../processes/operations.js'
 import { type LivingSeat, MEMBER_SCRIPT, ProcessCluster } from '../processes/process-cluster.js'
 import { bytes, count, milliseconds, Progress, paint, print, table } from '../terminal.js'
-import { dependencyTree, type Input, listInput } from './input.js'
+import { dependencyTree, type Input, type InputFile, listInput } from './input.js'
+import { isLarge, readWithOneDown, storeLarge } from './large.js'
 import { Load } from './load.js'
 import { LEVELS, type Verification, verify } from './verify.js'
 
 const MIB = 1024 * 1024
-const VALUE_LIMIT_BYTES = MIB
-const TOTAL_LIMIT_BYTES = 64 * MIB
+const VALUE_LIMIT_BYTES = 32 * MIB
+const TOTAL_LIMIT_BYTES = 96 * MIB
 const WRITES_IN_FLIGHT = 64
 const LEADER_WITHIN_MS = 30_000
 const CATCH_UP_WITHIN_MS = 60_000
@@ -29,8 +31,9 @@ const FAULTS_SHOWN = 10
 export const DEMO_HELP: string = `quorate demo [--dir DIR] [--keep]
 
 Starts three members as processes of this machine and stores the installed dependency tree, up to
-${TOTAL_LIMIT_BYTES / MIB} MiB of files, with ${WRITES_IN_FLIGHT} writes in flight. Half way it kills the leader
-with kill -9 and later restarts it; then it reads every file back from every member at every level.
+${TOTAL_LIMIT_BYTES / MIB} MiB of files: the large ones as shards first, then the others with ${WRITES_IN_FLIGHT} writes
+in flight. Half way it kills the leader with kill -9 and later restarts it; then it reads every file back from
+every member at every level, and the large ones again with a member down.
 
   --dir DIR  keep the data there (an empty or new folder) instead of in a temporary folder
   --keep     do not remove the temporary folder
@@ -48,7 +51,7 @@ export async function demo(args: readonly string[]): Promise<number> {
     script: MEMBER_SCRIPT,
     root,
     memberIds: ['a', 'b', 'c'],
-    store: { valueEncoding: 'binary', limits: { maxValueBytes: VALUE_LIMIT_BYTES } },
+    store: { valueEncoding: 'binary' },
   })
   try {
     const end = await untilInterrupted(perform(cluster))
@@ -70,11 +73,16 @@ async function perform(cluster: Cluster): Promise<number> {
   const leader = await cluster.leader(LEADER_WITHIN_MS)
   const addresses = cluster.seats.map(({ id, address }) => `${id} ${address}`).join(', ')
   print(`Members: ${addresses}; ${leader.id} leads`)
-  const { load, victim } = await storeAndKill(cluster, input)
+  const large = await storeLarge(cluster, input.files.filter(isLarge))
+  const small = input.files.filter((file) => !isLarge(file))
+  const { load, victim } = await storeAndKill(cluster, small)
   await bringBack(cluster, victim, load.position.index)
-  const verification = await readBack(cluster, load)
+  const acknowledged = new Map([...large.acknowledged, ...load.acknowledged])
+  const verification = await readBack(cluster, load, acknowledged)
+  const { faults } = await readWithOneDown(cluster, large)
   await cluster.close()
-  return summarise(cluster, input, load, verification)
+  const all = { ...verification, faults: [...verification.faults, ...faults] }
+  return summarise(cluster, input, load, acknowledged.size, all)
 }
 
 function describeInput(input: Input): void {
@@ -92,10 +100,10 @@ function describeInput(input: Input): void {
 /** Loads the input; kills the leader when half of the files are acknowledged. */
 async function storeAndKill(
   cluster: Cluster,
-  input: Input,
+  files: readonly InputFile[],
 ): Promise<{ load: Load; victim: LivingSeat<MemberOperations> }> {
-  const load = new Load(cluster, input.files)
-  const total = input.files.length
+  const load = new Load(cluster, files)
+  const total = files.length
   const progress = new Progress('store ', total)
   const begun = performance.now()
   let killing: Promise<LivingSeat<MemberOperations>> | undefined
@@ -145,13 +153,17 @@ async function bringBack(
   )
 }
 
-async function readBack(cluster: Cluster, load: Load): Promise<Verification> {
+async function readBack(
+  cluster: Cluster,
+  load: Load,
+  acknowledged: ReadonlyMap<string, string>,
+): Promise<Verification> {
   const { index, token } = load.position
   for (const seat of cluster.living) await cluster.caughtUp(seat, index, CATCH_UP_WITHIN_MS)
-  const total = load.acknowledged.size * cluster.living.length * LEVELS.length
+  const total = acknowledged.size * cluster.living.length * LEVELS.length
   const progress = new Progress('verify', total)
   let done = 0
-  const verification = await verify(cluster, load.acknowledged, token, (reads) => {
+  const verification = await verify(cluster, acknowledged, token, (reads) => {
     done += reads
     progress.update(done, `${count(done)} reads compared`)
   })
@@ -163,6 +175,7 @@ async function summarise(
   cluster: Cluster,
   input: Input,
   load: Load,
+  acknowledged: number,
   { faults, latencies }: Verification,
 ): Promise<number> {
   const lost = new Set(faults.filter(({ kind }) => kind === 'lost').map(({ key }) => key)).size
@@ -173,7 +186,7 @@ async function summarise(
   const facts = [
     ['files', count(input.files.length)],
     ['bytes', bytes(input.bytes)],
-    ['acknowledged', count(load.acknowledged.size)],
+    ['acknowledged', count(acknowledged)],
     ['lost', count(lost)],
     ['wrong', count(wrong)],
     ['write stall', milliseconds(load.stallMs)],

@@ -3,6 +3,7 @@ import { unreachable } from '../../base/assert.js'
 import { asBuffer } from '../../base/bytes.js'
 import type { KeyRange } from '../../env/database.js'
 import type { Command, Compare, Expiry, Operation } from '../../wire/command.js'
+import { blobName, decodeManifest } from '../../wire/manifest.js'
 import { bytes, count } from '../terminal.js'
 
 const KEY_SHOWN = 60
@@ -44,6 +45,17 @@ export function describeCommand(command: Command): string[] {
           ({ lease, key }) => `detach ${describeKey(key)} from lease ${hex(lease)}`,
         ),
       ]
+    case 'respread': {
+      const { expected, put } = command
+      const { id } = decodeManifest(put.value)
+      return [`spread ${describeKey(put.key)} anew: ${blobName(id)} for ${blobName(expected)}`]
+    }
+    case 'forget':
+      return command.keys.map((key) => `forget that ${describeKey(key)} was a large value`)
+    case 'retain':
+      return [`retain the state here, in ${count(command.dataShards)} data shards`]
+    case 'retained':
+      return [`the state retained at index ${count(command.index)} is durable`]
     default:
       return unreachable(command)
   }
@@ -52,8 +64,9 @@ export function describeCommand(command: Command): string[] {
 function describeOperation(operation: Operation): string {
   switch (operation.type) {
     case 'put': {
-      const { key, value, expiry } = operation
-      return `put ${describeKey(key)}, ${bytes(value.length)}${describeExpiry(expiry)}`
+      const { key, value, expiry, coded } = operation
+      const what = coded ? describeCoded(value) : bytes(value.length)
+      return `put ${describeKey(key)}, ${what}${describeExpiry(expiry)}`
     }
     case 'del':
       return `del ${describeKey(operation.key)}`
@@ -65,6 +78,12 @@ function describeOperation(operation: Operation): string {
     default:
       return unreachable(operation)
   }
+}
+
+/** A large value by its manifest. */
+export function describeCoded(manifest: Uint8Array): string {
+  const { id, bytes: size, parts } = decodeManifest(manifest)
+  return `${bytes(size)} in shards, blob ${blobName(id)} of ${count(parts.length)} parts`
 }
 
 function describeExpiry(expiry: Expiry | undefined): string {

@@ -12,6 +12,7 @@ export const memberOperations: MemberOperations = {
   },
   read: readMany,
   status: async (store) => store.status(),
+  sentBytes: async (store) => store.metrics().member?.network.sentBytes ?? 0,
 }
 
 async function readMany(store: Store, request: ReadRequest): Promise<readonly Reading[]> {

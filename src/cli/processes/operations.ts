@@ -36,6 +36,8 @@ export interface MemberOperations extends Operations {
   }>
   read(store: Store, request: ReadRequest): Promise<readonly Reading[]>
   status(store: Store, request: undefined): Promise<MemberStatus>
+  /** Bytes that this member has sent to others since its start. */
+  sentBytes(store: Store, request: undefined): Promise<number>
 }
 
 /** Parent to child. */

@@ -12,6 +12,7 @@ import {
   type AbstractSnapshot,
 } from 'abstract-level'
 import type { Backend, StateView, StoredValue } from '../../member/backend.js'
+import { hasCoded, isGone, type LargeReads, LOOKUPS_MAX } from '../large-reads.js'
 import type { SessionState } from '../session-state.js'
 import type { Tokens } from '../token.js'
 import { LevelError } from './errors.js'
@@ -30,6 +31,7 @@ export interface LevelParts {
   /** Raises `session`. */
   readonly sink: LevelSink
   readonly session: SessionState
+  readonly large: LargeReads
 }
 
 /** A range as abstract-level hands it over. */
@@ -59,10 +61,12 @@ export class StoreLevel<K = string, V = string> extends AbstractLevel<Buffer, K,
   readonly #keys: LevelKeySpace
   readonly #reads: LevelReads
   readonly #writes: LevelWrites
+  readonly #large: LargeReads
+  readonly #timeoutMs: number
 
   /** @internal */
   constructor(
-    { backend, tokens, sink, session }: LevelParts,
+    { backend, tokens, sink, session, large }: LevelParts,
     { level, prefix, timeoutMs, base }: LevelSettings<K, V>,
   ) {
     const manifest = {
@@ -77,6 +81,8 @@ export class StoreLevel<K = string, V = string> extends AbstractLevel<Buffer, K,
     super(manifest, base)
     const fence = new Fence()
     this.#tokens = tokens
+    this.#large = large
+    this.#timeoutMs = timeoutMs
     this.#session = session
     this.#keys = new LevelKeySpace(prefix)
     this.#reads = new LevelReads(backend, session, fence, { level, timeoutMs })
@@ -103,13 +109,13 @@ export class StoreLevel<K = string, V = string> extends AbstractLevel<Buffer, K,
 
   /** @internal */
   async _get(key: Buffer, options: ReadOptions): Promise<Buffer | undefined> {
-    const [stored] = await this.#read([key], options)
-    return stored?.value
+    const [value] = await this.#values([key], options)
+    return value
   }
 
   /** @internal */
   async _getMany(keys: readonly Buffer[], options: ReadOptions): Promise<(Buffer | undefined)[]> {
-    return (await this.#read(keys, options)).map((stored) => stored?.value)
+    return this.#values(keys, options)
   }
 
   /** @internal */
@@ -129,7 +135,11 @@ export class StoreLevel<K = string, V = string> extends AbstractLevel<Buffer, K,
     const state = isGiven(snapshot) ? ownSnapshot(snapshot).local : this.#reads
     if (state === undefined)
       throw new LevelError('LEVEL_NOT_SUPPORTED', 'this is no local snapshot')
-    return state.get(stored)?.value
+    const found = state.get(stored)
+    if (found?.isCoded) {
+      throw new LevelError('LEVEL_NOT_SUPPORTED', 'a large value takes more than a turn: use get')
+    }
+    return found?.value
   }
 
   /** @internal */
@@ -172,12 +182,32 @@ export class StoreLevel<K = string, V = string> extends AbstractLevel<Buffer, K,
       order: options.reverse ? 'reverse' : 'forward',
       keys: this.#keys,
     } as const
-    return new LevelIterator<this, K, V>(this, options, where, this.#stateFor(options))
+    const { signal, values } = options
+    const fetching = { timeoutMs: this.#timeoutMs, signal }
+    const large = values === false ? undefined : this.#large
+    const state = this.#stateFor(options)
+    return new LevelIterator<this, K, V>(this, options, where, state, large, fetching)
   }
 
   /** @internal */
   _snapshot(options: object): LevelSnapshot {
     return new LevelSnapshot(options, this.#reads.hold())
+  }
+
+  /** The values with their bytes; one that was replaced while it was fetched is looked up again. */
+  async #values(keys: readonly Buffer[], options: ReadOptions): Promise<(Buffer | undefined)[]> {
+    const spec = { timeoutMs: this.#timeoutMs, signal: undefined }
+    for (let lookups = 1; ; lookups++) {
+      const found = await this.#read(keys, options)
+      if (!hasCoded(found)) return found.map((stored) => stored?.value)
+      try {
+        const stored = keys.map((key) => this.#keys.toStore(key))
+        return (await this.#large.whole(stored, found, spec)).map((whole) => whole?.value)
+      } catch (error) {
+        const isFixed = isGiven(options.snapshot)
+        if (!isGone(error) || isFixed || lookups >= LOOKUPS_MAX) throw error
+      }
+    }
   }
 
   #read(

@@ -4,6 +4,7 @@
 import { AbstractIterator, type AbstractIteratorOptions } from 'abstract-level'
 import type { KeyRange } from '../../env/database.js'
 import type { ScanCursor, StateView } from '../../member/backend.js'
+import { type FetchSpec, type FoundEntry, groupsOf, type LargeReads } from '../large-reads.js'
 import { LevelError } from './errors.js'
 import { type LevelKeySpace, rangeFrom } from './key-space.js'
 
@@ -38,13 +39,16 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
   readonly #state: IteratedState
   readonly #where: IteratedRange
   readonly #signal: AbortSignal | undefined
+  /** Undefined when nobody asks for the values. */
+  readonly #large: LargeReads | undefined
+  readonly #fetchSpec: FetchSpec
   #cursor: ScanCursor | undefined
   /** What is left to run through, for a cursor that is not there yet; undefined when nothing is. */
   #range: KeyRange | undefined
   /** The cursor is not where a seek has gone to. */
   #isSought = false
   /** Fetched, and handed out before `#position`. */
-  #fetched: Entry[] = []
+  #fetched: readonly FoundEntry[] = []
   #position = 0
   #blockEntries = BLOCK_ENTRIES_MIN
   #fetching: Promise<unknown> = Promise.resolve()
@@ -55,8 +59,12 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
     options: AbstractIteratorOptions<K, V>,
     where: IteratedRange,
     state: IteratedState,
+    large: LargeReads | undefined,
+    fetchSpec: FetchSpec,
   ) {
     super(db, options)
+    this.#large = large
+    this.#fetchSpec = fetchSpec
     this.#where = where
     this.#range = where.range
     this.#state = state
@@ -71,15 +79,23 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
       this.#position = 0
       this.#blockEntries = Math.min(this.#blockEntries * BLOCK_GROWTH, BLOCK_ENTRIES_MAX)
     }
-    return this.#fetched[this.#position++]
+    const found = this.#fetched[this.#position]
+    if (found === undefined) return undefined
+    this.#position++
+    if (found[1].isCoded) return (await this.#whole([found]))[0]
+    return this.#entryOf(found)
   }
 
-  /** @internal */
+  /** Fewer than `size` when their values are large. @internal */
   async _nextv(size: number): Promise<Entry[]> {
-    if (this.#position === this.#fetched.length) return this.#fetch(size)
-    const entries = this.#fetched.slice(this.#position, this.#position + size)
-    this.#position += entries.length
-    return entries
+    if (this.#position === this.#fetched.length) {
+      this.#fetched = await this.#fetch(size)
+      this.#position = 0
+    }
+    const left = this.#fetched.slice(this.#position, this.#position + size)
+    const group = groupsOf(left).next().value ?? left
+    this.#position += group.length
+    return this.#whole(group)
   }
 
   /** @internal */
@@ -101,18 +117,31 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
     await this.#state.close()
   }
 
-  async #fetch(size: number): Promise<Entry[]> {
+  #entryOf([key, { value }]: FoundEntry): Entry {
+    return [this.#where.keys.fromStore(key), value]
+  }
+
+  async #whole(found: readonly FoundEntry[]): Promise<Entry[]> {
+    if (this.#large === undefined || !found.some(([, { isCoded }]) => isCoded)) {
+      return found.map((entry) => this.#entryOf(entry))
+    }
+    const fetching = this.#large.wholeEntries(found, this.#fetchSpec)
+    this.#fetching = fetching
+    const signal = this.#signal
+    const whole = await (signal === undefined ? fetching : unlessAborted(fetching, signal))
+    return whole.map((entry) => this.#entryOf(entry))
+  }
+
+  async #fetch(size: number): Promise<readonly FoundEntry[]> {
     const fetching = this.#fetchFromCursor(size)
     this.#fetching = fetching
     return this.#signal === undefined ? fetching : unlessAborted(fetching, this.#signal)
   }
 
-  async #fetchFromCursor(size: number): Promise<Entry[]> {
+  async #fetchFromCursor(size: number): Promise<readonly FoundEntry[]> {
     const cursor = await this.#cursorHere()
     if (cursor === undefined) return []
-    const { keys } = this.#where
-    const block = await cursor.next(size, BLOCK_BYTES)
-    return block.map(([key, { value }]) => [keys.fromStore(key), value])
+    return cursor.next(size, BLOCK_BYTES)
   }
 
   /** The cursor at what is left; undefined when nothing is. */

@@ -44,6 +44,8 @@ export interface ConnectOptions {
   readonly timeoutMs?: number
   /** Written but unanswered bytes; more is QUORATE_OVERLOADED. Default 64 MiB. */
   readonly maxPendingBytes?: number
+  /** Large values that one `get` brings into memory; more is QUORATE_TOO_LARGE. Default 256 MiB. */
+  readonly maxGetBytes?: number
 }
 
 /** The options of `connect`, complete. */
@@ -65,10 +67,12 @@ const OPTION_NAMES: readonly (keyof ConnectOptions)[] = [
   'consistency',
   'timeoutMs',
   'maxPendingBytes',
+  'maxGetBytes',
 ]
 const CONNECT_MS = 10_000
 const DIAL_MS = 5_000
 const PENDING_BYTES = 64 * 1024 * 1024
+const GET_BYTES = 256 * 1024 * 1024
 
 /** @throws {TypeError | RangeError} */
 export function resolveConnect(
@@ -76,9 +80,10 @@ export function resolveConnect(
   options: ConnectOptions,
 ): ConnectSettings {
   refuseUnknown('connect', options, OPTION_NAMES)
-  const { maxPendingBytes = PENDING_BYTES } = options
-  if (!Number.isSafeInteger(maxPendingBytes) || maxPendingBytes < 1) {
-    throw new RangeError('maxPendingBytes is a whole number from 1 on')
+  const { maxPendingBytes = PENDING_BYTES, maxGetBytes = GET_BYTES } = options
+  for (const [name, bytes] of Object.entries({ maxPendingBytes, maxGetBytes })) {
+    if (Number.isSafeInteger(bytes) && bytes >= 1) continue
+    throw new RangeError(`${name} is a whole number from 1 on`)
   }
   return {
     pool: {
@@ -99,6 +104,7 @@ export function resolveConnect(
       consistency: requireOneOf('consistency', options.consistency ?? 'strong', READ_LEVELS),
       timeoutMs: requireTimeout(options.timeoutMs ?? 5_000),
       maxPendingBytes,
+      maxGetBytes,
       tokenKey: resolveTokenKey(options.tokenKey),
     },
   }

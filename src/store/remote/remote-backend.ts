@@ -11,11 +11,14 @@ import type {
   Backend,
   BackendEvents,
   BackupRequest,
+  Blobs,
   LinkHandlers,
   MemberStatus,
   PendingRead,
   ReadLevel,
   RequestLink,
+  RetainedCheckpoint,
+  RetainRequest,
   StateView,
   ViewRequest,
   WatchCursor,
@@ -30,6 +33,7 @@ import type { MembershipAnswer, MembershipRequest } from '../../wire/membership.
 import { askOnce, attempt } from './asking.js'
 import type { MemberLink } from './member-link.js'
 import { Pool, type PoolOptions } from './pool.js'
+import { type BlobRoute, RemoteBlobs } from './remote-blobs.js'
 import { RemoteCalls } from './remote-calls.js'
 import { RemoteReads } from './remote-reads.js'
 import { RemoteRequests } from './remote-requests.js'
@@ -54,6 +58,7 @@ export interface RemoteEvents extends Pick<BackendEvents, 'leader' | 'membership
 /** See the file's comment. */
 export class RemoteBackend implements Backend {
   readonly calls: CallMeters = new CallMeters()
+  readonly blobs: Blobs
   readonly #world: RemoteWorld
   readonly #events: RemoteEvents
   readonly #pool: Pool
@@ -62,6 +67,8 @@ export class RemoteBackend implements Backend {
   readonly #calls: RemoteCalls
   readonly #status: StatusCache
   readonly #route: WatchRoute
+  /** As the first member has told. */
+  #thresholdBytes = Number.POSITIVE_INFINITY
   #appliedIndex: LogIndex = 0
   #ended: unknown
   #known: { leader: string | undefined; term: number; members: Pool['members'] }
@@ -73,6 +80,7 @@ export class RemoteBackend implements Backend {
     this.#events = events
     this.#known = { leader: undefined, term: 0, members: [] }
     this.#route = this.#newRoute()
+    this.blobs = new RemoteBlobs(this.#blobRoute())
     const seen = (index: LogIndex) => this.#see(index)
     this.#requests = new RemoteRequests({
       forWrites: (present) => this.#pool.forWrites(present),
@@ -108,6 +116,7 @@ export class RemoteBackend implements Backend {
       if (link?.news !== undefined) {
         if (!mayAct(link.news.role, 'read')) throw noRole()
         await this.#status.refresh(this.#pool.links)
+        this.#thresholdBytes = link.news.blobThresholdBytes ?? this.#thresholdBytes
         return boundsOf(link.news)
       }
       const { refusal } = this.#pool
@@ -194,6 +203,10 @@ export class RemoteBackend implements Backend {
   }
 
   /** Fetches the state from one member, and writes it here. */
+  retain(request: RetainRequest): Promise<RetainedCheckpoint> {
+    return this.#calls.retain(request)
+  }
+
   backup(dest: string, options: BackupOptions, request: BackupRequest): Promise<BackupResult> {
     return this.#calls.backup(dest, options, request)
   }
@@ -242,6 +255,23 @@ export class RemoteBackend implements Backend {
       },
       forWeak: (without) => this.#pool.forWeak(without),
       later: () => new Promise((resolve) => this.#later.push(resolve)),
+    }
+  }
+
+  #blobRoute(): BlobRoute {
+    const route = this.#route
+    const thresholdBytes = (): number => this.#thresholdBytes
+    return {
+      now: () => this.now(),
+      get ended() {
+        return route.ended
+      },
+      get thresholdBytes() {
+        return thresholdBytes()
+      },
+      forWeak: (without) => this.#pool.forWeak(without),
+      forCall: (without) => this.#forCall(without),
+      later: () => route.later(),
     }
   }
 

@@ -4,7 +4,12 @@
  */
 import { StoreError } from '../../base/errors.js'
 import type { Disk } from '../../env/disk.js'
-import type { BackupRequest, ReadLevel } from '../../member/backend.js'
+import type {
+  BackupRequest,
+  ReadLevel,
+  RetainedCheckpoint,
+  RetainRequest,
+} from '../../member/backend.js'
 import type { LogIndex } from '../../raft/types.js'
 import { type BackupOptions, type BackupResult, writeBackup } from '../../snapshot/backup.js'
 import { DecodeError } from '../../wire/command.js'
@@ -13,6 +18,7 @@ import {
   type MembershipAnswer,
   type MembershipRequest,
 } from '../../wire/membership.js'
+import { asRetainedCheckpoint } from '../../wire/retained-call.js'
 import { RemoteState } from '../remote-state.js'
 import { type Asking, attempt, isElsewhere } from './asking.js'
 import type { MemberLink } from './member-link.js'
@@ -59,6 +65,20 @@ export class RemoteCalls {
     const index = await this.#call('checkpoint', undefined, deadline, undefined)
     if (typeof index === 'number') return index
     throw new StoreError('QUORATE_FORMAT', 'the member answers checkpoint with no index')
+  }
+
+  /** As Backend.retain. */
+  async retain({ deadline, signal }: RetainRequest): Promise<RetainedCheckpoint> {
+    const leftMs = Math.min(Math.ceil(deadline - this.#asking.now()), Number.MAX_SAFE_INTEGER)
+    const call = { type: 'retain', timeoutMs: Math.max(0, leftMs) }
+    const answer = await this.#call('retained', call, deadline, signal)
+    try {
+      return asRetainedCheckpoint(answer)
+    } catch (cause) {
+      if (!(cause instanceof DecodeError)) throw cause
+      const message = `the member's answer: ${cause.message}`
+      throw new StoreError('QUORATE_FORMAT', message, { outcome: 'unknown', cause })
+    }
   }
 
   /** As Backend.backup: the state of one member, written here. */

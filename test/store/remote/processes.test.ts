@@ -39,7 +39,7 @@ test('writes of a client are applied once each while its leader is killed, and i
   const watching = (async () => {
     for await (const event of watch) {
       if (event.type !== 'changes') continue
-      for (const change of event.changes) if (change.type === 'put') seen.push(change.value)
+      for (const change of event.changes) if (change.type === 'put') seen.push(change.value!)
     }
   })().catch((error: unknown) => error)
   await store.put('first', 0)
