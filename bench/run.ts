@@ -39,6 +39,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     question: 'how fast are large values coded and rebuilt?',
     load: async () => (await import('./erasure.js')).erasure,
   },
+  'large-values': {
+    question: 'what do large values cost as shards, beside whole ones on every member?',
+    load: async () => (await import('./large-values.js')).largeValues,
+  },
   compare: {
     question: 'how fast beside classic-level, lmdb, Redis and etcd?',
     load: async () => (await import('./compare.js')).compare,
@@ -71,7 +75,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 
 function names(): string {
   return Object.entries(BENCHMARKS)
-    .map(([name, { question }]) => `  ${name.padEnd(11)}${question}`)
+    .map(([name, { question }]) => `  ${name.padEnd(14)}${question}`)
     .join('\n')
 }
 

@@ -6,6 +6,7 @@ import { openStore, type Store } from '../store/store.js'
 import type { PowerCutMode } from './sim-disk.js'
 import { SimHost } from './sim-host.js'
 import { SimNetwork } from './sim-network.js'
+import { simulatedErasure } from './simulated-codec.js'
 import { SimWorld } from './world.js'
 
 /** How long a call may take before a run counts as hung. */
@@ -124,7 +125,9 @@ export class SimCluster {
   /** Starts a member that is down with these options and no others, but for the secret. */
   async reopen(name: string, options: OpenOptions): Promise<void> {
     const life = this.#life(name)
-    life.store = await this.run(openStore(life.host.boot(), { secret: SECRET, ...options }))
+    const erasure = simulatedErasure(options.erasure)
+    const all = { secret: SECRET, ...options, erasure }
+    life.store = await this.run(openStore(life.host.boot(), all))
   }
 
   /** Lets time pass until `promise` settles; fails when it takes longer than a minute of virtual time. */
@@ -166,7 +169,8 @@ export class SimCluster {
         : !isAlone && { members: this.#addresses }),
       ...more,
     }
-    life.store = await openStore(life.host.boot(), options)
+    const erasure = simulatedErasure(options.erasure)
+    life.store = await openStore(life.host.boot(), { ...options, erasure })
   }
 
   #life(name: string): Life {

@@ -131,6 +131,23 @@ export class SimDisk implements Disk {
     return bytes
   }
 
+  /** What a power cut now would leave at least of each file in a folder, by path. */
+  *durableIn(dir: string): IterableIterator<readonly [path: string, bytes: Buffer]> {
+    for (const [path, inode] of this.#durableFiles) {
+      if (parentOf(path) === dir) yield [path, inode.survivor('none', () => 0)]
+    }
+  }
+
+  /** A folder is gone with everything in it, durably. No process runs. */
+  lose(dir: string): void {
+    const isIn = (path: string | undefined) => path === dir || path?.startsWith(`${dir}/`) === true
+    for (const files of [this.#files, this.#durableFiles]) {
+      for (const path of files.keys()) if (isIn(path)) files.delete(path)
+    }
+    for (const path of this.#dirs) if (isIn(path)) this.#dirs.delete(path)
+    this.#nameChanges = this.#nameChanges.filter(({ from, to }) => !isIn(from) && !isIn(to))
+  }
+
   /** The files in a folder, sorted. */
   paths(dir: string): string[] {
     return [...this.#files.keys()].filter((path) => parentOf(path) === dir).sort()

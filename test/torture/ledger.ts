@@ -62,21 +62,29 @@ export class Ledger {
 
   /** Judges what a strong read of `key` returned; undefined when it may. */
   judge(key: string, found: Uint8Array | undefined): Violation | undefined {
+    if (found === undefined) return this.judgeRound(key, undefined)
+    const round = this.#roundOf(key, found)
+    if (round !== undefined) return this.judgeRound(key, round)
+    const text = Buffer.from(found).toString('latin1', 0, 60)
+    return { kind: 'never written', key, found: text, expected: this.#expected(key) }
+  }
+
+  /** The same of a value that is known to be the one of `round`; undefined: there was none. */
+  judgeRound(key: string, round: number | undefined): Violation | undefined {
     const { acknowledged, uncertain } = this.#state(key)
-    const allowed = new Set(uncertain)
-    if (acknowledged !== undefined) allowed.add(acknowledged)
-    if (found === undefined) {
+    if (round === undefined) {
       if (acknowledged === undefined) return undefined
       return { kind: 'lost', key, found: 'nothing', expected: `round ${acknowledged}` }
     }
-    const round = this.#roundOf(key, found)
-    if (round !== undefined && allowed.has(round)) return undefined
-    return {
-      kind: round === undefined ? 'never written' : 'stale',
-      key,
-      found: round === undefined ? Buffer.from(found).toString('latin1', 0, 60) : `round ${round}`,
-      expected: `round ${[...allowed].join(' or ')}`,
-    }
+    if (round === acknowledged || uncertain.has(round)) return undefined
+    return { kind: 'stale', key, found: `round ${round}`, expected: this.#expected(key) }
+  }
+
+  #expected(key: string): string {
+    const { acknowledged, uncertain } = this.#state(key)
+    const allowed = new Set(uncertain)
+    if (acknowledged !== undefined) allowed.add(acknowledged)
+    return `round ${[...allowed].join(' or ')}`
   }
 
   /** The round that gave `key` exactly these bytes. */

@@ -2,7 +2,8 @@
  * `npm run torture`: three member processes on real disk, killed and stopped at random under load from two
  * writers; after each round every key is read at strong from every member. With --membership members come, go, are
  * replaced and hand over leadership meanwhile: three to five of them. With --disk-full each member has a small disk
- * of its own (a tmpfs: needs the right to mount one), and disks run full, one, two or all at a time.
+ * of its own (a tmpfs: needs the right to mount one), and disks run full, one, two or all at a time. With --values
+ * large values are stored as shards (large/run.ts).
  *
  * Exit code 1 when an acknowledged write is lost, or a read returns what it may not: a value never written, or
  * one older than acknowledged; or when a majority was up and had no leader for more than ten seconds. The data of a
@@ -16,6 +17,8 @@ import { EXIT_INTERRUPTED, untilInterrupted } from '../../src/cli/interrupt.js'
 import { ProcessCluster } from '../../src/cli/processes/process-cluster.js'
 import { count, milliseconds } from '../../src/cli/terminal.js'
 import type { OpenOptions } from '../../src/index.js'
+import type { LargeTortureCluster } from './large/load.js'
+import { tortureLarge } from './large/run.js'
 import { LeaderWatch } from './leader-watch.js'
 import { Ledger } from './ledger.js'
 import type { LevelCluster } from './levels/faults.js'
@@ -33,6 +36,7 @@ const HELP = `npm run torture -- [flags]
   --seed N               choice of faults; drawn and printed when not given
   --disk-full            fill the disks of members, which are small ones then
   --membership           add, remove, replace and demote members and transfer leadership meanwhile
+  --values large         values of 300 KiB to 3 MiB under kill, pause and partition; members lose all their shards
   --check-levels         every read level and acknowledgement under kill, pause and partition, judged by the checkers
   --verbose              print every round's faults`
 
@@ -54,6 +58,7 @@ interface Settings {
   readonly changesMembers: boolean
   readonly fillsDisks: boolean
   readonly checksLevels: boolean
+  readonly hasLargeValues: boolean
   readonly isVerbose: boolean
 }
 
@@ -65,14 +70,21 @@ function readSettings(args: readonly string[]): Settings | undefined {
     membership: { type: 'boolean', default: false },
     'disk-full': { type: 'boolean', default: false },
     'check-levels': { type: 'boolean', default: false },
+    values: { type: 'string', default: 'small' },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   })
   if (flags.help) return undefined
   const seconds = Number(flags['seconds-per-round'])
   if (!(seconds >= 0.1)) throw new UsageError('--seconds-per-round takes a number from 0.1 up')
-  if ([flags.membership, flags['disk-full'], flags['check-levels']].filter(Boolean).length > 1) {
-    throw new UsageError('--membership, --disk-full and --check-levels are runs of their own')
+  if (!['small', 'large'].includes(flags.values))
+    throw new UsageError('--values takes small, large')
+  const hasLargeValues = flags.values === 'large'
+  const kinds = [flags.membership, flags['disk-full'], flags['check-levels'], hasLargeValues]
+  if (kinds.filter(Boolean).length > 1) {
+    throw new UsageError(
+      '--membership, --disk-full, --check-levels and --values large are runs of their own',
+    )
   }
   const seed = flags.seed ?? String(Math.floor(Math.random() * 2 ** 31))
   return {
@@ -82,6 +94,7 @@ function readSettings(args: readonly string[]): Settings | undefined {
     changesMembers: flags.membership,
     fillsDisks: flags['disk-full'],
     checksLevels: flags['check-levels'],
+    hasLargeValues,
     isVerbose: flags.verbose,
   }
 }
@@ -146,11 +159,12 @@ async function torture(
 
 /** The command that draws the same faults again. */
 function replay(settings: Settings): string {
-  const { seed, roundMs, changesMembers, fillsDisks, checksLevels } = settings
+  const { seed, roundMs, changesMembers, fillsDisks, checksLevels, hasLargeValues } = settings
   const kinds = [
     changesMembers ? ' --membership' : '',
     fillsDisks ? ' --disk-full' : '',
     checksLevels ? ' --check-levels' : '',
+    hasLargeValues ? ' --values large' : '',
   ]
   const kind = kinds.join('')
   return `The same faults again:\nnpm run torture -- --seed ${seed} --seconds-per-round ${roundMs / 1000}${kind}`
@@ -197,8 +211,35 @@ async function checkLevels(root: string, settings: Settings): Promise<number> {
   return 0
 }
 
+async function tortureValues(root: string, settings: Settings): Promise<number> {
+  const begun = performance.now()
+  let cluster: LargeTortureCluster | undefined
+  const onCluster = (begun: LargeTortureCluster): void => {
+    cluster = begun
+  }
+  const report = await untilInterrupted(tortureLarge({ ...settings, root, say, onCluster }))
+  if (report === 'interrupted') {
+    await killAll(cluster)
+    say(`seed ${settings.seed}; the data is in ${root}`)
+    return EXIT_INTERRUPTED
+  }
+  const { violations, acknowledged, reads, losses } = report
+  for (const violation of violations.slice(0, VIOLATIONS_SHOWN)) say(violation)
+  if (violations.length > 0) {
+    say(`\nFAILED: ${violations.length} lost or wrong; the data is in ${root}. ${replay(settings)}`)
+    return 1
+  }
+  await rm(root, { recursive: true, force: true })
+  say(
+    `\n${count(settings.rounds)} rounds, ${count(acknowledged)} acknowledged large values, ` +
+      `${count(reads)} strong reads, lost 0, wrong 0; all shards of a member lost ${losses} times ` +
+      `(${milliseconds(performance.now() - begun)})`,
+  )
+  return 0
+}
+
 /** Also those that stand still: they would outlive this process. */
-async function killAll(cluster: LevelCluster | undefined): Promise<void> {
+async function killAll(cluster: LevelCluster | LargeTortureCluster | undefined): Promise<void> {
   const alive = cluster?.members.filter((member) => cluster.isAlive(member)) ?? []
   await Promise.all(alive.map((member) => cluster?.kill(member)))
 }
@@ -216,6 +257,7 @@ async function main(args: readonly string[]): Promise<number> {
   const root = await mkdtemp(join(tmpdir(), 'quorate-torture-'))
   say(`seed ${settings.seed}`)
   if (settings.checksLevels) return checkLevels(root, settings)
+  if (settings.hasLargeValues) return tortureValues(root, settings)
   const disks = settings.fillsDisks ? await SmallDisks.mount(root, MEMBERS) : undefined
   const cluster = await ProcessCluster.create<TortureOperations>({
     script: join(import.meta.dirname, 'member-process.js'),

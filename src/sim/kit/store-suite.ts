@@ -158,6 +158,28 @@ const CASES: readonly SuiteCase<Bench>[] = [
     },
   ],
   [
+    'a value of a million bytes is a value like any other, and a stream comes back as its bytes',
+    async ({ store, run, entries }) => {
+      const value = Buffer.alloc(1_000_000, 'a large value ')
+      async function* stream(): AsyncGenerator<Uint8Array> {
+        for (let at = 0; at < value.length; at += 300_000) yield value.subarray(at, at + 300_000)
+      }
+      const { index } = await run(
+        store.batch([
+          { type: 'put', key: 'a', value: 1 },
+          { type: 'put', key: 'large', value },
+        ]),
+      )
+      assert.ok(value.equals((await run(store.get<Buffer>('large')))!))
+      assert.equal((await run(store.getWithMeta('large'))).revision, index)
+      await run(store.put('large', stream()))
+      const [, last] = await entries({})
+      assert.ok(value.equals(last![1] as Buffer))
+      await run(store.put('large', 'small'))
+      assert.equal(await run(store.get('large')), 'small')
+    },
+  ],
+  [
     'a session sees its own writes, also where its token was carried',
     async ({ store, run }) => {
       const session = store.session()

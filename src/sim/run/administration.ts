@@ -66,7 +66,7 @@ export class Administration {
     if (seat.store === undefined) return false
     if (
       event.type === 'membership' &&
-      this.#parts.seats.some(({ isRotten, isStateLost }) => isRotten || isStateLost)
+      this.#parts.seats.some((each) => each.isRotten || each.isStateLost || each.isShardLost)
     )
       return false
     const call = this.#call(event, seat)

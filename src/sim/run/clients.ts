@@ -13,18 +13,20 @@ import type { Cluster } from './cluster.js'
 import { Deciders } from './deciders.js'
 import { judge } from './judge.js'
 import { Lessees } from './lessees.js'
+import { rangeBetween, readCallOf } from './reading.js'
 import type { Seat } from './seat.js'
 import type { RunSetup } from './simulation.js'
 import { type Stay, Stays } from './stays.js'
+import { shortText, storedText, streamedText } from './values.js'
 import { Watchers } from './watchers.js'
 import type { Workload } from './workload.js'
 
 const KEY_PREFIX = 'k'
-/** The clock of a member may run so much slower than the world. */
-const SLOW_CLOCK = 1.01
+const LARGE_PATIENCE = 3
 
 interface OpenCall {
   readonly seat: Seat
+  readonly stay: Stay | undefined
   readonly recorded: RecordedCall
   readonly operation: Operation
   readonly dueAtMs: number
@@ -36,7 +38,7 @@ interface OpenCall {
 export const ownWorkload: Omit<RunSetup<ClientEvent>, 'keepTrace'> = {
   workload: (cluster) => new Clients(cluster),
   store: { valueEncoding: 'utf8' },
-  readValue: (bytes) => shortOf(bytes.toString()),
+  readValue: (bytes) => shortText(bytes.toString()),
 }
 
 /** All clients; see the file's comment. */
@@ -52,7 +54,7 @@ class Clients implements Workload<ClientEvent> {
   constructor(at: Cluster) {
     this.#at = at
     this.#stays = new Stays(at)
-    this.#watchers = new Watchers(at, shortOf)
+    this.#watchers = new Watchers(at, shortText)
     this.#calls = new Calls(at)
     this.#deciders = new Deciders(at, this.#calls)
     this.#lessees = new Lessees(at, this.#calls)
@@ -146,7 +148,8 @@ class Clients implements Workload<ClientEvent> {
     for (let i = 0; i < event.count; i++) {
       const { store } = seat
       if (store === undefined) return
-      const caller = event.inSession ? this.#stays.of(event.client, seat, store) : undefined
+      const stay = event.inSession ? this.#stays.of(event.client, seat, store) : undefined
+      const caller = stay !== undefined && this.#mayFollow(stay) ? stay : undefined
       const value = `${event.id.toString(36)}.${i}`
       const { ack = 'quorum' } = event
       const options = { timeoutMs: event.timeoutMs, ack }
@@ -172,7 +175,7 @@ class Clients implements Workload<ClientEvent> {
       } else {
         this.#call(seat, { f: 'put', key: key!, value, ack }, caller, event.timeoutMs, () =>
           target
-            .put(key!, this.#padded(value), options)
+            .put(key!, streamedText(value, this.#at.knobs) ?? this.#padded(value), options)
             .then(({ index, term }) => ({ f: 'put', index, term })),
         )
       }
@@ -186,41 +189,9 @@ class Clients implements Workload<ClientEvent> {
     // Only a get says at which index it was served, which is what session guarantees are about.
     const isPlain = event.shape !== 'get' || !event.inSession
     const caller = isPlain ? undefined : this.#stays.of(event.client, seat, store)
-    const { level, timeoutMs } = event
-    const options = { timeoutMs, consistency: level, onBehind: event.onBehind ?? 'wait' }
     const keys = [...new Set(event.keys.map((key) => this.#key(key)))]
-    switch (event.shape) {
-      case 'get': {
-        const key = keys[0]!
-        const target = caller?.session ?? store
-        const bound = level === 'strong' ? 0 : (event.maxStalenessMs ?? 0)
-        const terms = bound === 0 ? {} : { maxStalenessMs: bound }
-        // What the member proves, it proves on its own clock.
-        const proven = bound === 0 ? {} : { maxStalenessMs: bound * SLOW_CLOCK }
-        this.#call(seat, { f: 'get', key, level, ...proven }, caller, timeoutMs, async () => {
-          const meta = await target.getWithMeta<string>(key, { ...options, ...terms })
-          const { revision, appliedIndex: index, servedBy: node } = meta
-          return { f: 'get', value: this.#unpadded(meta.value), revision, index, node }
-        })
-        return
-      }
-      case 'getMany':
-        this.#call(seat, { f: 'getMany', keys, level }, undefined, timeoutMs, async () => {
-          const values = await store.getMany<string>(keys, options)
-          return { f: 'getMany', values: values.map((value) => this.#unpadded(value)) }
-        })
-        return
-      case 'scan': {
-        const { gte, lt } = rangeBetween(keys)
-        this.#call(seat, { f: 'scan', gte, lt, level }, undefined, timeoutMs, async () => {
-          const entries: [string, string][] = []
-          for await (const [key, value] of store.scan<string>({ ...options, gte, lt })) {
-            entries.push([key, this.#unpadded(value)!])
-          }
-          return { f: 'scan', entries }
-        })
-      }
-    }
+    const read = readCallOf(event, keys, store, caller?.session ?? store)
+    this.#call(seat, read.operation, caller, event.timeoutMs, () => read.make())
   }
 
   #call(
@@ -236,9 +207,10 @@ class Clients implements Workload<ClientEvent> {
     trace.note(seat.name, `call ${JSON.stringify(operation)}`, undefined)
     const call: OpenCall = {
       seat,
+      stay,
       recorded,
       operation,
-      dueAtMs: world.now + timeoutMs,
+      dueAtMs: world.now + timeoutMs * this.#patience,
       watchedFrom: this.#watchers.newestBeginning,
     }
     this.#open.add(call)
@@ -291,6 +263,20 @@ class Clients implements Workload<ClientEvent> {
     }
   }
 
+  /**
+   * Whether a write through the session may be called now. A large value takes its place in the log when it is stored,
+   * and what is called meanwhile does not wait for it: who wants an order waits.
+   */
+  #mayFollow(stay: Stay): boolean {
+    if (this.#at.knobs.largeValues === 'none') return true
+    return ![...this.#open].some((call) => call.stay === stay && !('level' in call.operation))
+  }
+
+  /** With large values a timeout bounds how long a call makes no progress: it may be stored in vain before. */
+  get #patience(): number {
+    return this.#at.knobs.largeValues === 'none' ? 1 : LARGE_PATIENCE
+  }
+
   #checkpoint(seat: Seat): void {
     const { trace, tally } = this.#at
     seat.store?.checkpoint().then(
@@ -319,23 +305,8 @@ class Clients implements Workload<ClientEvent> {
   }
 
   #padded(value: string): string {
-    const { valueBytes } = this.#at.knobs
-    return `${value}:${'x'.repeat(valueBytes)}`
+    return storedText(value, this.#at.knobs)
   }
-
-  #unpadded(stored: string | undefined): string | null {
-    return stored === undefined ? null : shortOf(stored)
-  }
-}
-
-function rangeBetween([first, second = 'z']: readonly string[]): { gte: string; lt: string } {
-  const [gte, lt] = [first!, second].sort()
-  return { gte: gte!, lt: lt! }
-}
-
-/** What tells a stored value apart, without what only makes it long. */
-function shortOf(stored: string): string {
-  return stored.slice(0, stored.indexOf(':'))
 }
 
 /** What the calls of the history did, of what clients sent together. */

@@ -5,16 +5,19 @@
 import { join } from 'node:path'
 import type { Env } from '../../env/env.js'
 import type { LimitOptions, TimingOptions } from '../../member/options.js'
-import type { OpenOptions } from '../../store/open-options.js'
+import type { ErasureOptions, OpenOptions } from '../../store/open-options.js'
 import { Mirror } from '../real/mirror.js'
 import { Recorder } from '../recorder.js'
 import { type Knobs, WHOEVER_LEADS } from '../schedule/schedule.js'
 import { SimHost } from '../sim-host.js'
 import { type Latency, SimNetwork } from '../sim-network.js'
+import { simulatedErasure } from '../simulated-codec.js'
 import { ClusterWatch } from '../watch/cluster-watch.js'
+import type { ShardMachines } from '../watch/coded-values.js'
 import { Findings, type Rule } from '../watch/findings.js'
 import { MemberWatch } from '../watch/member-watch.js'
 import type { ReadValue } from '../watch/model-machine.js'
+import { ShardsOnDisk } from '../watch/shards-on-disk.js'
 import { WatchedDatabases } from '../watch/watched-database.js'
 import { SimWorld } from '../world.js'
 import { Administration } from './administration.js'
@@ -22,6 +25,7 @@ import { describeInput } from './describe.js'
 import { Seat } from './seat.js'
 import { newTally, type Tally } from './tally.js'
 import { Trace } from './trace.js'
+import { SHARD_BYTES, THRESHOLD_BYTES } from './values.js'
 
 /** How a cluster is made, besides its knobs. */
 export interface ClusterSetup {
@@ -64,6 +68,14 @@ const TIGHT_LIMITS: Partial<LimitOptions> = {
   watchHistoryBytes: 16_384,
   maxApplyBytes: 4096,
 }
+/** Values of some kilobytes have several parts, and what is replaced goes within a run. */
+const SMALL_SHARDS: ErasureOptions = {
+  threshold: THRESHOLD_BYTES,
+  shardBytes: SHARD_BYTES,
+  unitBytes: 512,
+  stallMs: 300,
+  graceMs: 500,
+}
 /** What a healed cluster gets to do anything in: several election timeouts. */
 const PATIENCE_MS = 30_000
 const POLL_MS = 100
@@ -96,7 +108,8 @@ export class Cluster {
     this.recorder = new Recorder(now)
     this.#setup = setup
     const names = NAMES.slice(0, knobs.members)
-    this.watch = new ClusterWatch(this.findings, names, SESSIONS_MAX, setup.readValue)
+    const machines = this.#shardMachines()
+    this.watch = new ClusterWatch(this.findings, names, SESSIONS_MAX, setup.readValue, machines)
     const spares = knobs.faults.includes('membership') ? SPARES : 0
     const ended = (seat: Seat) => {
       this.administration.abandon(seat)
@@ -194,12 +207,27 @@ export class Cluster {
     for (const mirror of this.#mirrors) await mirror.end()
   }
 
+  /** The disks of the seats, as those look at them who judge large values. */
+  #shardMachines(): ShardMachines {
+    const known = new Map<string, ShardsOnDisk>()
+    const seatOf = (name: string) => this.seats.find((seat) => seat.name === name)!
+    return {
+      names: () => this.seats.map(({ name }) => name),
+      isDamaged: (name) => seatOf(name).isShardLost,
+      shardsOf: (name) => {
+        const shards = known.get(name) ?? new ShardsOnDisk(seatOf(name))
+        known.set(name, shards)
+        return shards
+      },
+    }
+  }
+
   #newSeat(name: string, onEnd: (seat: Seat) => void): Seat {
     const { world, knobs, findings } = this
     const host = new SimHost(world, this.network, name)
     if (knobs.disk === 'slow') host.slow(SLOW_DISK)
     host.drift(1 + ((world.below(3, 'drift', name) - 1) * knobs.driftPpm) / 1_000_000)
-    const watch = new MemberWatch(this.watch, (input, core) => {
+    const watch = new MemberWatch(name, this.watch, (input, core) => {
       if (input.type === 'compacted') this.tally.compactions++
       const what = describeInput(input)
       if (what !== undefined) this.trace.note(name, what, core)
@@ -223,18 +251,23 @@ export class Cluster {
 
   #optionsOf(name: string): OpenOptions {
     const { checkpointBytes, keepLogBytes, limits, protection, strongReads } = this.knobs
-    const { storage, ...store } = this.#setup.store
+    const { storage, erasure, ...store } = this.#setup.store
     return {
       timing: timingOf(this.knobs),
       strongReads,
       ...(limits === 'tight' && { limits: TIGHT_LIMITS }),
       ...store,
       storage: { segmentBytes: SEGMENT_BYTES, checkpointBytes, keepLogBytes, ...storage },
+      erasure: simulatedErasure(erasure === false ? false : { ...this.#erasure, ...erasure }),
       ...(protection === 'secret' && { secret: 'a secret for simulations' }),
       dir: DIR,
       id: name,
       ...this.#peersOf(name),
     }
+  }
+
+  get #erasure(): ErasureOptions {
+    return this.knobs.largeValues === 'none' ? {} : SMALL_SHARDS
   }
 
   /** Whom a member knows from the beginning, or asks to be let in. */

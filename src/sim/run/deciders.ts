@@ -16,6 +16,7 @@ import type { ClientEvent, Step } from '../schedule/schedule.js'
 import type { Calls, Process } from './calls.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
+import { storedText } from './values.js'
 
 type Decide = Step & ClientEvent & { readonly type: 'decide' }
 type Clear = Step & ClientEvent & { readonly type: 'clear' }
@@ -77,6 +78,7 @@ export class Deciders {
     const key = keyOf(event.key)
     const condition = await this.#conditionOf(event, at, key)
     const isTxn = event.shape !== 'put'
+    const mark = storedText(value, this.#at.knobs)
     const decision: Decision = {
       value,
       key,
@@ -88,7 +90,7 @@ export class Deciders {
     this.#decisions.push(decision)
     const { timeoutMs } = event
     const call = isTxn
-      ? () => store.txn(transactionOf(event.shape, key, condition, value), { timeoutMs })
+      ? () => store.txn(transactionOf(event.shape, key, condition, value, mark), { timeoutMs })
       : () => putIf(store, key, condition, value, timeoutMs)
     try {
       const done = await this.#calls.make(at, `decide ${value}`, timeoutMs, call)
@@ -148,11 +150,13 @@ async function putIf(
   return { succeeded: true, index }
 }
 
+/** @param mark what is left at the mark, which may be large; values that are compared are not */
 function transactionOf(
   shape: Decide['shape'],
   key: string,
   condition: Condition,
   value: string,
+  mark: string,
 ): Transaction {
   const stored = value + END
   const change =
@@ -162,8 +166,8 @@ function transactionOf(
   return {
     if: [storeCondition(key, condition)],
     // The mark goes first: by the state before it is judged.
-    then: [{ type: 'put', key: MARKS.then, value: stored }, change],
-    else: [{ type: 'put', key: MARKS.else, value: stored }],
+    then: [{ type: 'put', key: MARKS.then, value: mark }, change],
+    else: [{ type: 'put', key: MARKS.else, value: mark }],
   }
 }
 

@@ -4,7 +4,7 @@ import { type FaultEvent, type Step, WHOEVER_LEADS } from '../schedule/schedule.
 import type { SimNetwork } from '../sim-network.js'
 import type { SimWorld } from '../world.js'
 import type { Administration } from './administration.js'
-import { mayBeDamaged, rot } from './rot.js'
+import { mayBeDamaged, rot, rotShard } from './rot.js'
 import type { Seat } from './seat.js'
 import type { Tally } from './tally.js'
 
@@ -20,6 +20,7 @@ export interface FaultTarget {
 
 /** How long it takes to bring back a machine whose disk was slow and then gone. */
 const DEAD_DISK_MS = 300
+const SHARDS_DIR = 'data/blobs'
 /** A process that finds damage was away for a moment only. */
 const FOUND_MS = 10
 
@@ -67,6 +68,10 @@ function begin(event: Step & FaultEvent, target: FaultTarget): boolean {
       return damage(event, seatOf(event.member, target), target)
     case 'stateLoss':
       return loseState(seatOf(event.member, target), event.downMs, target)
+    case 'shardRot':
+      return damageShard(event, seatOf(event.member, target), target)
+    case 'shardLoss':
+      return loseShards(seatOf(event.member, target), event.downMs, target)
     case 'isolate':
       return isolate(seatOf(event.member, target), event.ms, target)
     case 'transfer':
@@ -121,6 +126,28 @@ function loseState(seat: Seat, downMs: number, target: FaultTarget): boolean {
   seat.isExcused = true
   seat.isStateLost = true
   databases.damageAll()
+  return true
+}
+
+function damageShard(
+  event: FaultEvent & { readonly type: 'shardRot' },
+  seat: Seat,
+  target: FaultTarget,
+): boolean {
+  const isDone = !target.administration.hasBegun && rotShard(seat, event, target.seats)
+  if (isDone && event.found === 'now') crash(seat, FOUND_MS, target, (found) => found.kill())
+  return isDone
+}
+
+/** A disk of its own for the shards is replaced by an empty one. */
+function loseShards(seat: Seat, downMs: number, target: FaultTarget): boolean {
+  const { administration, seats } = target
+  if (administration.hasBegun || !mayBeDamaged(seat, seats)) return false
+  const isDone = crash(seat, downMs, target, (losing) => losing.kill())
+  if (!isDone) return false
+  seat.isShardLost = true
+  seat.host.disk.lose(SHARDS_DIR)
+  seat.damaged()
   return true
 }
 

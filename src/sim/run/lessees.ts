@@ -5,10 +5,11 @@
  */
 import { unreachable } from '../../base/assert.js'
 import type { Lease } from '../../store/lease.js'
-import type { ClientEvent, Step } from '../schedule/schedule.js'
+import type { ClientEvent, Knobs, Step } from '../schedule/schedule.js'
 import type { Calls, Process } from './calls.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
+import { storedText } from './values.js'
 
 type Expiring = Step & ClientEvent & { readonly type: 'expiring' }
 
@@ -77,7 +78,7 @@ export class Lessees {
 
   async #putExpiring(event: Expiring, at: Process): Promise<void> {
     const { ttlMs, timeoutMs } = event
-    const { key, value } = keyAndValue(event)
+    const { key, value } = keyAndValue(event, this.#at.knobs)
     await this.#calls.make(at, `put ${key} for ${ttlMs} ms`, timeoutMs, () =>
       at.store.put(key, value, { ttlMs, timeoutMs }),
     )
@@ -87,7 +88,7 @@ export class Lessees {
   /** A lease with a key; what becomes of it is the event's matter. */
   async #hold(event: Expiring, at: Process): Promise<void> {
     const { ttlMs, timeoutMs } = event
-    const { key, value } = keyAndValue(event)
+    const { key, value } = keyAndValue(event, this.#at.knobs)
     const keepAlive = event.with === 'keptLease' ? 'auto' : 'manual'
     const lease = await this.#calls.make(at, `lease for ${ttlMs} ms`, TIMEOUT_MS, () =>
       at.store.lease(ttlMs, { keepAlive }),
@@ -144,6 +145,6 @@ export class Lessees {
   }
 }
 
-function keyAndValue({ id, key }: Expiring): { key: string; value: string } {
-  return { key: `${PREFIX}${key % KEYS}`, value: `${id.toString(36)}:` }
+function keyAndValue({ id, key }: Expiring, knobs: Knobs): { key: string; value: string } {
+  return { key: `${PREFIX}${key % KEYS}`, value: storedText(id.toString(36), knobs) }
 }

@@ -62,6 +62,10 @@ export class Seat {
   isRotten = false
   /** Its database was damaged: it has its state again from elsewhere. */
   isStateLost = false
+  /** Shards of it were lost or damaged: it makes them anew from those of others. */
+  isShardLost = false
+  /** Counts what was done to its disk from outside. */
+  #damages = 0
   #pausedUntil = 0
 
   constructor(world: SimWorld, findings: Findings, setup: SeatSetup) {
@@ -85,6 +89,16 @@ export class Seat {
   /** Until when its process stood still, or stands still. */
   get pausedUntil(): number {
     return this.#pausedUntil
+  }
+
+  /** Goes up whenever its disk may be another one than before: what was read from it outside does not count then. */
+  get generation(): number {
+    return this.#life + this.#damages
+  }
+
+  /** Something was done to the bytes on its disk. */
+  damaged(): void {
+    this.#damages++
   }
 
   /** Whether it has a process, perhaps one that is opening or closing. */

@@ -81,6 +81,7 @@ class Simulation<A extends Action> {
       () => this.#loseEverythingLoose(),
       () => this.#recover('after the last power cut'),
       () => this.#scanAll(),
+      () => this.#checkShards(),
       () => this.#workload.judge(),
     ]
     for (const phase of phases) {
@@ -112,7 +113,7 @@ class Simulation<A extends Action> {
         cluster.trace.note('', JSON.stringify(fault), undefined)
         cluster.recorder.nemesis(event.type, fault)
         inflict(event, cluster)
-        if (event.type === 'rot') await cluster.copyDamage()
+        if (event.type === 'rot' || event.type === 'shardRot') await cluster.copyDamage()
       } else {
         this.#workload.act(event)
       }
@@ -141,6 +142,8 @@ class Simulation<A extends Action> {
       return openCalls() === 0
     })
     if (!isOver) this.#workload.checkOverdue()
+    const { coded, model } = this.#cluster.watch
+    for (const manifest of model.manifests) coded.contentOf(manifest)
   }
 
   /** L1, L2. */
@@ -254,6 +257,28 @@ class Simulation<A extends Action> {
     }
   }
 
+  /** E2, E3, E5, E6: every member gets its shards again, and nothing else stays. */
+  async #checkShards(): Promise<void> {
+    const { living, findings, watch, seats } = this.#cluster
+    const { coded, model, shards } = watch
+    const names = new Set(living.map(({ name }) => name))
+    const lost = new Set(seats.map(({ name }) => name).filter((name) => !names.has(name)))
+    const lacking = () =>
+      model.manifests.flatMap((manifest) =>
+        coded.lacking(manifest, model.configuration!).filter((name) => names.has(name)),
+      )
+    const isRepaired = await this.#cluster.until(() => lacking().length === 0)
+    const who = () => `shards are lacking at ${lacking()}`
+    findings.expect(isRepaired, 'E6 everybody has their shards again', who)
+    for (const manifest of model.manifests) {
+      coded.requireSpread(manifest, model.configuration!, lost)
+      coded.requireOneCodeword(manifest)
+    }
+    const strays = () => shards.strays([...names])
+    const areGone = await this.#cluster.until(() => strays().length === 0)
+    findings.expect(areGone, 'E5 orphans go', () => strays().join())
+  }
+
   #report(): RunReport {
     const { tally, world, seats, findings, trace, watch } = this.#cluster
     tally.runs = 1
@@ -263,6 +288,7 @@ class Simulation<A extends Action> {
     tally.checks = findings.checks
     tally.leaders = watch.leaderCount
     tally.snapshots = watch.snapshotCount
+    tally.largeValues = watch.shards.introducedCount
     const history = this.#workload.history()
     return {
       violation: findings.violation,

@@ -44,6 +44,8 @@ export interface Tally {
   snapshots: number
   /** States that were lost and had again. */
   rebuilds: number
+  /** Large values that came into force. */
+  largeValues: number
   /** Histories that the search for a linearization could not decide within its budget. */
   undecided: number
 }
@@ -78,6 +80,7 @@ export function newTally(): Tally {
     transfers: 0,
     snapshots: 0,
     rebuilds: 0,
+    largeValues: 0,
     undecided: 0,
   }
 }
@@ -109,6 +112,7 @@ export function shortfalls(tally: Tally): string[] {
     ['V1 decisions done', tally.decisions.then, runs],
     ['V1 decisions not done', tally.decisions.else, runs / 2],
     ['V1 decisions refused', tally.decisions.refused, runs / 10],
+    ['V1 large values', tally.largeValues, 2 * runs],
     ['V1 clears', tally.clears, runs / 4],
     ['V1 values that expire', tally.expiring, runs / 4],
     ['V1 leases', tally.leases, runs / 4],

@@ -7,11 +7,11 @@ import type { WatchEvent, WatchedChange } from '../../store/watch.js'
 import type { CommittedLog } from '../checkers/committed-log.js'
 import {
   checkWatches,
+  type GivenChange,
   type WatchedItem,
   type WatchedRange,
   type WatchRun,
 } from '../checkers/watches.js'
-import type { Change } from '../history.js'
 import type { ClientEvent } from '../schedule/schedule.js'
 import type { Cluster } from './cluster.js'
 import type { Seat } from './seat.js'
@@ -264,8 +264,9 @@ class Watcher {
     }
   }
 
-  #changeOf(change: WatchedChange<string>): Change {
+  #changeOf(change: WatchedChange<string>): GivenChange {
     if (change.type === 'del') return { type: 'del', key: change.key }
+    if (change.omitted !== undefined) return { type: 'gone', key: change.key }
     return { type: 'put', key: change.key, value: this.#readValue(change.value) }
   }
 }

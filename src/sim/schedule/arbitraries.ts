@@ -206,5 +206,13 @@ function faultArbitraries(fc: typeof FastCheck): Record<FaultClass, Arbitrary<Fa
       change: fc.constantFrom(...MEMBERSHIP_CHANGES),
       who: fc.nat(6),
     }),
+    shardLoss: fc.record({ type: is('shardLoss'), member, downMs }),
+    shardRot: fc.record({
+      type: is('shardRot'),
+      member,
+      at: fc.nat(1_000_000),
+      how: fc.constantFrom('flip' as const, 'lost' as const, 'misdirected' as const),
+      found: fc.constantFrom('now' as const, 'later' as const),
+    }),
   } as Record<FaultClass, Arbitrary<FaultEvent>>
 }

@@ -57,7 +57,7 @@ function callArbitraries(fc: typeof FastCheck): ByKind<'write' | 'read'> {
   const read = fc.record({
     ...common,
     type: fc.constant('read' as const),
-    shape: fc.constantFrom(...(['get', 'get', 'getMany', 'scan'] as const)),
+    shape: fc.constantFrom(...(['get', 'get', 'getMany', 'scan', 'stream'] as const)),
     keys: fc.uniqueArray(key, { minLength: 1, maxLength: 4 }),
     level: fc.constantFrom(...LEVELS),
     maxStalenessMs: fc.constantFrom(0, 0, 0, 50, 1000),

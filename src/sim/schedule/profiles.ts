@@ -43,6 +43,7 @@ export const KNOB_CHOICES: KnobChoices = {
   limits: ['normal', 'normal', 'tight'],
   protection: ['none', 'none', 'none', 'secret'],
   strongReads: ['quorum', 'quorum', 'lease'],
+  largeValues: ['none', 'none', 'some'],
 }
 
 const WEIGHT = 2
@@ -191,6 +192,39 @@ export const PROFILES: readonly Profile[] = [
     clientShare: 80,
     clients: { ...CLIENT_WEIGHTS, checkpoint: 0 },
     times: 'spread',
+    durationMs: LONG_MS,
+  },
+  // Large values lie in shards: members die and disks fail while they are stored, read and repaired.
+  {
+    weight: 4,
+    knobs: {
+      members: [3, 3, 5, 5, 1],
+      keys: [4, 16],
+      valueBytes: [0],
+      checkpointBytes: [1 << 26, 1 << 16],
+      limits: ['normal', 'normal', 'tight'],
+      largeValues: ['some', 'most', 'most'],
+    },
+    faults: {
+      shardLoss: 4,
+      shardRot: 6,
+      kill: 4,
+      powerCut: 5,
+      blackout: 1,
+      isolate: 4,
+      partition: 2,
+      pause: 2,
+      diskError: 3,
+      fullDisk: 1,
+      slowDisk: 3,
+      transfer: 3,
+      membership: 3,
+      stateLoss: 1,
+      close: 1,
+    },
+    clientShare: 85,
+    clients: { ...CLIENT_WEIGHTS, write: 16, read: 14 },
+    times: 'bursts',
     durationMs: LONG_MS,
   },
 ]

@@ -29,6 +29,8 @@ export const FAULT_CLASSES = [
   'stateLoss',
   'transfer',
   'membership',
+  'shardLoss',
+  'shardRot',
 ] as const
 
 /** A kind of fault. */
@@ -54,6 +56,8 @@ export interface Knobs {
   readonly protection: 'none' | 'secret'
   /** How strong reads know that the leader leads. */
   readonly strongReads: 'quorum' | 'lease'
+  /** How many of the values that clients write are stored as shards. */
+  readonly largeValues: 'none' | 'some' | 'most'
   /** Faults of other classes do not happen. */
   readonly faults: readonly FaultClass[]
 }
@@ -72,6 +76,7 @@ export const HARMLESS: Knobs = {
   limits: 'normal',
   protection: 'none',
   strongReads: 'quorum',
+  largeValues: 'none',
   faults: [],
 }
 
@@ -95,7 +100,7 @@ export type ClientEvent =
       readonly type: 'read'
       readonly client: number
       readonly member: number
-      readonly shape: 'get' | 'getMany' | 'scan'
+      readonly shape: 'get' | 'getMany' | 'scan' | 'stream'
       readonly keys: readonly number[]
       readonly level: ReadLevel
       readonly inSession: boolean
@@ -214,6 +219,16 @@ export type FaultEvent =
     }
   /** The member's database does not open any more; never on more than a minority of members. */
   | { readonly type: 'stateLoss'; readonly member: number; readonly downMs: number }
+  /** The member's shards of large values are gone; never on more than a minority of members. */
+  | { readonly type: 'shardLoss'; readonly member: number; readonly downMs: number }
+  /** Bytes of stored shards change while they lie there; never on more than a minority of members. */
+  | {
+      readonly type: 'shardRot'
+      readonly member: number
+      readonly at: number
+      readonly how: Damage
+      readonly found: 'now' | 'later'
+    }
   /** Leadership is handed over: asked for through `member`. */
   | { readonly type: 'transfer'; readonly member: number; readonly to: number }
   /** Who is a member is changed: asked for through `member`. Members that come are on machines of their own. */

@@ -8,10 +8,12 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Configuration } from '../../machine/state-machine.js'
 import type { ConfState, Entry, EntryId, LogIndex, NodeId, Term } from '../../raft/types.js'
 import { decodeDirectory } from '../../wire/directory.js'
+import { CodedValues, type ShardMachines } from './coded-values.js'
 import type { Findings } from './findings.js'
 import { type Link, LogHistory, linkAfter } from './log-shadow.js'
 import { ModelMachine, type ReadValue } from './model-machine.js'
 import type { Expired } from './model-state.js'
+import { ShardWatch } from './shard-watch.js'
 import type { StateDigest } from './watched-database.js'
 
 interface KnownEntry {
@@ -42,6 +44,8 @@ const NOBODY: ConfState = {
 export class ClusterWatch {
   readonly findings: Findings
   readonly model: ModelMachine
+  readonly coded: CodedValues
+  readonly shards: ShardWatch
   /** By node id, over all lives of the member. */
   readonly #logs = new Map<NodeId, LogHistory>()
   /** Every configuration that came into force somewhere, ascending. */
@@ -61,9 +65,18 @@ export class ClusterWatch {
     names: readonly string[],
     maxClients: number,
     readValue: ReadValue,
+    machines: ShardMachines,
   ) {
     this.findings = findings
-    this.model = new ModelMachine(maxClients, readValue)
+    this.coded = new CodedValues(findings, machines)
+    this.model = new ModelMachine(maxClients, readValue, {
+      isCovered: (manifest, configuration) => this.coded.isCovered(manifest, configuration),
+      introduce: (manifest, configuration) => {
+        this.shards.introduced(manifest)
+        return this.coded.introduce(manifest, configuration)
+      },
+    })
+    this.shards = new ShardWatch(findings, this.coded, this.model)
     const conf = { ...NOBODY, voters: names.map((_, at) => at + 1) }
     this.#configurations.push({ index: 0, conf, members: new Set(names) })
   }

@@ -33,6 +33,7 @@ export type InputListener = (input: Input, core: RaftCore) => void
 export class MemberWatch {
   /** Known when it is opened: newcomers are given a number. */
   #node: NodeId = NONE
+  readonly #name: string
   readonly #cluster: ClusterWatch
   readonly #findings: Findings
   readonly #onInput: InputListener
@@ -46,14 +47,15 @@ export class MemberWatch {
   /** The last entry of its log that changes the members; 0 when it has none, or one from before the last opening. */
   #lastChange: LogIndex = 0
 
-  constructor(cluster: ClusterWatch, onInput: InputListener) {
+  constructor(name: string, cluster: ClusterWatch, onInput: InputListener) {
+    this.#name = name
     this.#cluster = cluster
     this.#findings = cluster.findings
     this.#onInput = onInput
   }
 
   /** The member was opened (again): its parts, before anything happens to them. */
-  attach({ core, log, machine, rebuilt }: MemberParts): void {
+  attach({ core, log, machine, shards, rebuilt }: MemberParts): void {
     this.#node = core.status().id
     const history = this.#cluster.logOf(this.#node)
     const isExact = history.reopen(log.recovered, rebuilt === undefined ? 'own' : 'others')
@@ -68,9 +70,14 @@ export class MemberWatch {
     this.#commitIndex = core.commitIndex
     this.#applied = machine.appliedIndex
     this.#lastChange = 0
+    // In a folder that is new: nobody has applied anything by then.
+    if (machine.appliedIndex === 0) {
+      this.#cluster.model.begin({ conf: machine.conf, members: machine.members })
+    }
     this.#follow(0, core.commitIndex)
     this.#watchCore(core, machine)
     this.#watchMachine(machine)
+    this.#cluster.shards.attach(this.#name, shards)
   }
 
   /** The machine's database holds this state. */

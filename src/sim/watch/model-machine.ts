@@ -3,10 +3,14 @@
  * over a model of the state (model-state.ts). Fed with the committed log, it gives for every index the digest of the
  * state, and for every request what must become of it.
  *
- * It shares the byte format of entries with the state machine and nothing else.
+ * It shares the byte format of entries with the state machine, and what a change of members makes of them, which
+ * R11 checks; nothing else.
  */
 import { assert } from '../../base/assert.js'
-import type { Entry, LogIndex } from '../../raft/types.js'
+import type { Configuration } from '../../machine/state-machine.js'
+import { changeConfiguration } from '../../member/directory.js'
+import type { Entry, EntryId, LogIndex } from '../../raft/types.js'
+import type { Manifest } from '../../wire/manifest.js'
 import {
   isOwnRequest,
   type RequestHeader,
@@ -15,7 +19,7 @@ import {
 } from '../../wire/request.js'
 import type { AppliedRequest } from '../checkers/committed-log.js'
 import type { Change } from '../history.js'
-import { type Expired, ModelState, type RawChange } from './model-state.js'
+import { type Expired, ModelState, type Place, type RawChange } from './model-state.js'
 
 /** A client may have so many requests unanswered; more are a gap (docs/consistency.md). */
 const WINDOW = 1024
@@ -36,10 +40,20 @@ interface Client {
 /** How stored bytes become the values of histories. */
 export type ReadValue = (bytes: Buffer) => string
 
+/** What the model cannot know of large values: it has the log alone. */
+export interface CodedJudge {
+  /** Whether `manifest` may come into force as far as members are concerned. */
+  isCovered(manifest: Manifest, configuration: Configuration): boolean
+  /** It comes into force; what its shards come to. */
+  introduce(manifest: Manifest, configuration: Configuration): Buffer
+}
+
 /** The model of one cluster's state. */
 export class ModelMachine {
   readonly #maxClients: number
   readonly #readValue: ReadValue
+  readonly #coded: CodedJudge
+  #configuration: Configuration | undefined
   readonly #state = new ModelState()
   /** In the order of their last request. */
   readonly #clients = new Map<string, Client>()
@@ -50,9 +64,25 @@ export class ModelMachine {
   readonly #applied: AppliedRequest[] = []
   #expired: Expired[] = []
 
-  constructor(maxClients: number, readValue: ReadValue) {
+  constructor(maxClients: number, readValue: ReadValue, coded: CodedJudge) {
     this.#maxClients = maxClients
     this.#readValue = readValue
+    this.#coded = coded
+  }
+
+  /** In force before any entry. */
+  begin(configuration: Configuration): void {
+    this.#configuration ??= configuration
+  }
+
+  /** In force in the newest state; undefined before anybody has begun. */
+  get configuration(): Configuration | undefined {
+    return this.#configuration
+  }
+
+  /** Of the coded values of the newest state. */
+  get manifests(): readonly Manifest[] {
+    return this.#state.manifests
   }
 
   get lastIndex(): LogIndex {
@@ -91,12 +121,14 @@ export class ModelMachine {
       index: entry.index,
     })
     const statuses: string[] = []
-    if (entry.kind === 'normal') {
+    if (entry.kind !== 'normal') {
+      this.#configuration &&= changeConfiguration(this.#configuration, entry)
+    } else {
       const data = Buffer.from(entry.data)
       visitRequests(data, (request, offset) => {
         const status = isOwnRequest(request) ? 'applied' : this.#admit(request, entry.index)
         const results = this.#resultsOf(request, status, () =>
-          this.#carryOut(data, request, offset, entry.index),
+          this.#carryOut(data, request, offset, entry),
         )
         statuses.push([status, ...results].join(' '))
       })
@@ -154,9 +186,11 @@ export class ModelMachine {
   }
 
   /** Applies the request's commands; their results. */
-  #carryOut(data: Buffer, request: RequestHeader, offset: number, index: LogIndex): number[] {
+  #carryOut(data: Buffer, request: RequestHeader, offset: number, entry: Entry): number[] {
+    const { index } = entry
+    const place = this.#placeOf(entry)
     const outcomes = [...readCommands(data, offset, request)].map((command) =>
-      this.#state.run(command, index),
+      this.#state.run(command, place),
     )
     this.#expired.push(...outcomes.flatMap(({ expired }) => expired))
     const commands = outcomes.map(({ changes }) => changes).filter(({ length }) => length > 0)
@@ -167,6 +201,16 @@ export class ModelMachine {
       commands: commands.map((command) => command.map((change) => this.#readChange(change))),
     })
     return outcomes.flatMap(({ result }) => (result === undefined ? [] : [result]))
+  }
+
+  #placeOf({ index, term }: EntryId): Place {
+    const configuration = this.#configuration!
+    return {
+      index,
+      term,
+      isCovered: (manifest) => this.#coded.isCovered(manifest, configuration),
+      introduce: (manifest) => this.#coded.introduce(manifest, configuration),
+    }
   }
 
   #readChange({ key, value }: RawChange): Change {

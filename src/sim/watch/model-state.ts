@@ -6,12 +6,20 @@
 import { xxh32 } from '@node-rs/xxhash'
 import { keyedU32 } from '../../base/prng.js'
 import type { KeyRange } from '../../env/database.js'
-import type { LogIndex } from '../../raft/types.js'
-import type { Clear, Compare, Expire, Operation } from '../../wire/command.js'
+import type { LogIndex, Term } from '../../raft/types.js'
+import type { Clear, Compare, Expire, Operation, Put, Respread } from '../../wire/command.js'
+import { decodeManifest, isSameBlob, type Manifest } from '../../wire/manifest.js'
 import type { ReadCommand } from '../../wire/read-command.js'
 
+/** The result of a command of whose large values one may not come into force. */
+const UNCOVERED = 5
+
 interface Stored {
+  /** Of a coded value its manifest. */
   readonly value: Buffer
+  /** What a reader is given: of a coded value what its shards come to. */
+  readonly content: Buffer
+  readonly manifest: Manifest | undefined
   readonly revision: LogIndex
   readonly hash: number
   /** `ttl`, or a lease's name; undefined: it stays. */
@@ -35,10 +43,20 @@ export interface Expired {
   readonly lease: string | undefined
 }
 
-/** A put, or a delete when there is no value. */
+/** A put, or a delete when there is no value; never a manifest. */
 export interface RawChange {
   readonly key: Buffer
   readonly value: Buffer | undefined
+}
+
+/** Where a command stands, and what its large values are judged by. */
+export interface Place {
+  readonly index: LogIndex
+  readonly term: Term
+  /** Whether a manifest may come into force here, as far as members are concerned. */
+  isCovered(manifest: Manifest): boolean
+  /** A manifest comes into force; what its shards come to. */
+  introduce(manifest: Manifest): Buffer
 }
 
 /** What a command did. */
@@ -72,7 +90,12 @@ export class ModelState {
 
   /** Keys and values, bytes as latin1. */
   entries(): Map<string, string> {
-    return new Map([...this.#values].map(([key, { value }]) => [key, value.toString('latin1')]))
+    return new Map([...this.#values].map(([key, { content }]) => [key, content.toString('latin1')]))
+  }
+
+  /** Of the coded values. */
+  get manifests(): readonly Manifest[] {
+    return [...this.#values.values()].flatMap(({ manifest }) => manifest ?? [])
   }
 
   /** Keys with a time to live, and leases. */
@@ -81,23 +104,25 @@ export class ModelState {
     return keys.length + this.#leases.size
   }
 
-  /** Carries out `command` in the entry at `index`. */
-  run(command: ReadCommand, index: LogIndex): Outcome {
+  /** Carries out `command`. */
+  run(command: ReadCommand, place: Place): Outcome {
     this.#changes = []
     this.#expired = []
-    const result = this.#run(command, index)
+    const result = this.#run(command, place)
     return { result, changes: this.#changes, expired: this.#expired }
   }
 
-  #run(command: ReadCommand, index: LogIndex): number | undefined {
+  #run(command: ReadCommand, place: Place): number | undefined {
+    const { index } = place
     switch (command.type) {
       case 'write':
-        return this.#write(command.operations, index)
+        return this.#write(command.operations, place)
       case 'txn': {
         const holds = command.compares.every((compare) => this.#holds(compare))
         const branch = holds ? command.then : command.else
         if (!this.#hasLeases(branch)) return 2
-        this.#write(branch, index)
+        if (!areCovered(branch, place)) return UNCOVERED
+        this.#write(branch, place)
         return holds ? 1 : 0
       }
       case 'grant':
@@ -115,21 +140,32 @@ export class ModelState {
       case 'expire':
         this.#expire(command)
         return undefined
+      case 'respread':
+        this.#respread(command, place)
+        return undefined
+      case 'forget':
+      case 'retain':
+      case 'retained':
+        return undefined
     }
   }
 
-  #write(operations: readonly Operation[], index: LogIndex): number | undefined {
+  #write(operations: readonly Operation[], place: Place): number | undefined {
     if (!this.#hasLeases(operations)) return 0
+    if (!areCovered(operations, place)) return UNCOVERED
     let result: number | undefined
     for (const operation of operations) {
       switch (operation.type) {
         case 'put': {
-          const { key, value, expiry } = operation
+          const { key, value, expiry, coded } = operation
           const isLeased = expiry?.type === 'lease'
-          if (isLeased) result = 1
+          if (isLeased || coded) result = 1
           const goesWith = isLeased ? nameOf(expiry.lease) : expiry?.type
           const ttlMs = expiry?.type === 'ttl' ? expiry.ttlMs : 0
-          this.#put(Buffer.from(key), Buffer.from(value), index, { goesWith, ttlMs })
+          const stored = { revision: place.index, goesWith, ttlMs }
+          const whole = { ...this.#contentOf(operation, place), ...stored }
+          this.#put(Buffer.from(key), Buffer.from(value), whole)
+          this.#changes.push({ key: Buffer.from(key), value: whole.content })
           break
         }
         case 'del':
@@ -140,6 +176,24 @@ export class ModelState {
       }
     }
     return result
+  }
+
+  #contentOf({ value, coded }: Put, place: Place): Pick<Stored, 'content' | 'manifest'> {
+    if (!coded) return { content: Buffer.from(value), manifest: undefined }
+    const manifest = decodeManifest(value)
+    return { manifest, content: place.introduce(manifest) }
+  }
+
+  /** Other shards of the same value: it keeps everything else. */
+  #respread({ expected, put }: Respread, place: Place): void {
+    const stored = this.#values.get(nameOf(put.key))
+    if (stored?.manifest === undefined || !areCovered([put], place)) return
+    const [before, manifest] = [stored.manifest, decodeManifest(put.value)]
+    const isExpected = isSameBlob(before.id, expected) || isSameBlob(before.id, manifest.id)
+    const isSame = before.bytes === manifest.bytes && before.isStream === manifest.isStream
+    if (!isExpected || !isSame) return
+    const content = place.introduce(manifest)
+    this.#put(Buffer.from(put.key), Buffer.from(put.value), { ...stored, content, manifest })
   }
 
   #hasLeases(operations: readonly Operation[]): boolean {
@@ -191,21 +245,15 @@ export class ModelState {
       case 'absent':
         return stored === undefined
       case 'value':
-        return stored?.value.equals(compare.value) === true
+        return stored?.manifest === undefined && stored?.value.equals(compare.value) === true
     }
   }
 
-  #put(
-    key: Buffer,
-    value: Buffer,
-    revision: LogIndex,
-    goes: Pick<Stored, 'goesWith' | 'ttlMs'>,
-  ): void {
+  #put(key: Buffer, value: Buffer, rest: Omit<Stored, 'value' | 'hash'>): void {
     const name = nameOf(key)
-    const hash = digestOf(key, value, revision)
+    const hash = digestOf(key, value, rest.revision)
     this.#digest = (this.#digest - (this.#values.get(name)?.hash ?? 0) + hash) >>> 0
-    this.#values.set(name, { value, revision, hash, ...goes })
-    this.#changes.push({ key, value })
+    this.#values.set(name, { ...rest, value, hash })
   }
 
   #del(name: string): void {
@@ -223,6 +271,15 @@ export class ModelState {
     }
     return [...this.#values.keys()].filter(isIn).sort()
   }
+}
+
+/** Whether every coded value among `operations` may come into force: in the term of its blob, with enough shards. */
+function areCovered(operations: readonly Operation[], place: Place): boolean {
+  return operations.every((operation) => {
+    if (operation.type !== 'put' || !operation.coded) return true
+    const manifest = decodeManifest(operation.value)
+    return manifest.id.term === place.term && place.isCovered(manifest)
+  })
 }
 
 function nameOf(bytes: Uint8Array): string {

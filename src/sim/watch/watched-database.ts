@@ -9,6 +9,7 @@ import { asBuffer } from '../../base/bytes.js'
 import type { Database, DatabaseBatch, DatabaseSnapshot, Databases } from '../../env/database.js'
 import {
   ATTACHMENT_PREFIX,
+  CODED_PREFIX,
   DATA_PREFIX,
   LEASE_PREFIX,
   MEMBERS_KEY,
@@ -185,6 +186,7 @@ class Sums {
       case LEASE_PREFIX:
       case ATTACHMENT_PREFIX:
       case TTL_PREFIX:
+      case CODED_PREFIX:
         this.#replace('sessions', name, digestOf(key, bytes, 0))
         return
       default:

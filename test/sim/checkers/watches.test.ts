@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   checkWatches,
+  type GivenChange,
   type WatchedItem,
   type WatchedRange,
 } from '../../../src/sim/checkers/watches.js'
-import type { Change } from '../../../src/sim/history.js'
 import { log } from './script.js'
 
 const LOG = log(`
@@ -18,7 +18,10 @@ const LOG = log(`
   6 -
 `)
 
-/** `2: k=v2 l=v3` changes, `@4` progress, `[2: k=v1` a piece of the state, `2: k=v1]` its last one, `!3` a reset. */
+/**
+ * `2: k=v2 l=v3` changes, `k=?` a put that is gone, `@4` progress, `[2: k=v1` a piece of the state, `2: k=v1]` its last
+ * one, `!3` a reset.
+ */
 function items(text: string): WatchedItem[] {
   return text.split(',').map((word): WatchedItem => {
     const [, before, index, words = '', after] = /^([@![]?)(\d+)(?:: ?([^\]]*))?(\]?)$/.exec(
@@ -35,8 +38,10 @@ function items(text: string): WatchedItem[] {
       return { type: 'state', index: at, entries: pairs, isLast: after === ']' }
     }
     const changes = pairs.map(
-      ([key, value]): Change =>
-        value === '-' ? { type: 'del', key } : { type: 'put', key, value },
+      ([key, value]): GivenChange =>
+        value === '-' || value === '?'
+          ? { type: value === '-' ? 'del' : 'gone', key }
+          : { type: 'put', key, value },
     )
     return { type: 'changes', index: at, changes }
   })
@@ -54,6 +59,11 @@ test('a watch may give the log from anywhere to anywhere, in its range', () => {
   assert.equal(verdict(0, '2: l=v3, @4, 5: l=-', { gte: 'l', lt: 'm' }), 'ok')
   assert.equal(verdict(0, '1: k=v1, !1, 5: k=v4 m=v5], @6'), 'ok')
   assert.equal(verdict(undefined, '0:], 1: k=v1'), 'ok')
+})
+
+test('a put may be given without its value once another change has replaced it', () => {
+  assert.equal(verdict(0, '1: k=?, 2: k=? l=v3 k=v4, 4: m=v5'), 'ok')
+  assert.equal(verdict(1, '2: k=v2 l=? k=v4'), 'ok')
 })
 
 const FAULTS: readonly [
@@ -74,6 +84,9 @@ const FAULTS: readonly [
   ['cut', 1, '2: l=v3 k=v2 k=v4'],
   ['cut', 0, '2: l=v3 k=v4', { gte: 'l' }],
   ['cut', 2, '3: k=v4'],
+  ['cut', 2, '4: m=?'],
+  ['cut', 1, '2: k=v2 l=v3 k=?'],
+  ['cut', 4, '5: l=?'],
   ['state', undefined, '2: k=v2 l=v3]'],
   ['state', undefined, '2: k=v4]'],
   ['order', undefined, '[1: k=v1, 2: l=v3]'],

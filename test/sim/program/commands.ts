@@ -201,6 +201,7 @@ function describeTally(tally: Tally, seconds: number): string {
       `expiring values ${per(tally.expiring)}, leases ${per(tally.leases)}`,
     `watches: entries ${per(tally.watchedEntries)}, resumed ${per(tally.watchesResumed)}, ` +
       `came too late ${per(tally.watchesCompacted)}`,
+    `large values ${per(tally.largeValues)}`,
     `members changed ${per(tally.memberChanges)}, leaderships handed over ${per(tally.transfers)}`,
     `faults: ${fired.join(', ')}`,
     `searches for a linearization given up: ${tally.undecided} of ${2 * tally.runs} ` +

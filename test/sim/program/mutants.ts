@@ -318,6 +318,106 @@ export const MUTANTS: readonly Mutant[] = [
     'void length;',
   ),
   mutant(
+    'blob: a value counts as stored when k members have it',
+    'machine/coverage.js',
+    'return Math.max(0, held - sparedVoters(voters.length));',
+    'return held;',
+  ),
+  mutant(
+    'blob: a shard that nothing refers to goes, whatever may still come',
+    'blob/verdict.js',
+    "introducedAt <= applied.index ? 'dead' : 'wait'",
+    "introducedAt <= applied.index ? 'dead' : 'dead'",
+  ),
+  mutant(
+    'blob: a large value of another term comes into force',
+    'machine/interpreter.js',
+    'manifest.id.term === this.#entry.term && ',
+    '',
+  ),
+  mutant(
+    'blob: two members hold the same shard',
+    'blob/upload.js',
+    'const indexes = this.#holders.map(({ slot }) => slot);',
+    'const indexes = this.#holders.map(({ slot }) => Math.min(slot, 1));',
+  ),
+  mutant(
+    'blob: a member is sent the shard of another slot',
+    'blob/attempt.js',
+    'const shard = shards[i];',
+    'const shard = shards[(i + 1) % shards.length];',
+  ),
+  mutant(
+    'blob: a manifest calls everybody durable',
+    'blob/attempt.js',
+    'this.#holders.map(({ node }) => this.#durable.has(node));',
+    'this.#holders.map(({ node }) => this.#durable.size > 0 || node === 0);',
+  ),
+  mutant(
+    'blob: a shard is acknowledged before its fsync',
+    'blob/shard-writer.js',
+    'await file.writeDurable(parts, start);',
+    'await file.write(parts, start);',
+  ),
+  mutant(
+    'blob: a member makes the shard of another slot anew',
+    'blob/repair.js',
+    'await this.#parts.reader.shardAt({ key, manifest, part }, index, call);',
+    'await this.#parts.reader.shardAt({ key, manifest, part }, index + 1, call);',
+  ),
+  {
+    name: 'blob: a shard is rebuilt from damaged ones',
+    edits: [
+      {
+        file: 'wire/shard.js',
+        find: 'if (!areBlocks(proof, firstBlock, blocks)) {',
+        replace: 'if (false) {',
+      },
+      {
+        file: 'blob/part-reader.js',
+        find: 'if (partDigest(data).equals(source.part.digest))',
+        replace: 'if (true)',
+      },
+      {
+        file: 'blob/part-reader.js',
+        find: 'if (expected === undefined || shard.digest.equals(expected))',
+        replace: 'if (true)',
+      },
+    ],
+  },
+  {
+    name: 'blob: a rebuild mixes the parts of a value',
+    edits: [
+      {
+        file: 'blob/shard-source.js',
+        find: 'const ask = { blob: manifest.id, part: part.number,',
+        replace: 'const ask = { blob: manifest.id, part: manifest.parts[0].number,',
+      },
+      { file: 'blob/shard-source.js', find: 'head.part === part.number &&', replace: '' },
+      {
+        file: 'blob/shard-source.js',
+        find: 'if (expected !== undefined && !proof.digest.equals(expected))',
+        replace: 'if (false)',
+      },
+      {
+        file: 'blob/part-reader.js',
+        find: 'if (partDigest(data).equals(source.part.digest))',
+        replace: 'if (true)',
+      },
+      {
+        file: 'blob/part-reader.js',
+        find: 'if (expected === undefined || shard.digest.equals(expected))',
+        replace: 'if (true)',
+      },
+    ],
+  },
+  mutant(
+    'store: what was sent with an unknown outcome is given up',
+    'store/large-writes.js',
+    'if (isWithoutEffect(error))',
+    'if (true)',
+  ),
+  mutant(
     'raft: entries of older terms are committed by counting',
     'raft/leader.js',
     'if (index <= state.log.commitIndex || state.log.termAt(index) !== state.term)',

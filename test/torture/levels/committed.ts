@@ -5,8 +5,11 @@ import { NodeDisk } from '../../../src/env/node-disk.js'
 import { surveyLog } from '../../../src/log/survey.js'
 import type { Entry, LogIndex } from '../../../src/raft/types.js'
 import type { AppliedRequest, CommittedLog } from '../../../src/sim/checkers/committed-log.js'
-import { ModelMachine } from '../../../src/sim/watch/model-machine.js'
+import { type CodedJudge, ModelMachine } from '../../../src/sim/watch/model-machine.js'
 import { readFrame } from '../../../src/wire/log-frame.js'
+
+/** The values of these clients are small. */
+const NO_LARGE_VALUES: CodedJudge = { isCovered: () => false, introduce: () => Buffer.alloc(0) }
 
 /**
  * What the entries up to `lastIndex` in the log below `dir` did, by the plain model of the state machine. All of the
@@ -19,7 +22,7 @@ export async function readCommitted(
   lastIndex: LogIndex,
   maxClients: number,
 ): Promise<CommittedLog> {
-  const model = new ModelMachine(maxClients, (bytes) => bytes.toString())
+  const model = new ModelMachine(maxClients, (bytes) => bytes.toString(), NO_LARGE_VALUES)
   for await (const entry of entriesOf(join(dir, 'log'), lastIndex)) model.apply(entry)
   return { requests: model.requests.filter(isOwn), lastIndex }
 }
