@@ -99,6 +99,13 @@ export class Checkpoints {
     return this.#running
   }
 
+  /** As `run`, of a state that holds everything that is applied now: one under way may have begun before. */
+  async runAnew(appendedBytes: number): Promise<LogIndex> {
+    const { appliedIndex } = this.#machine
+    const index = await this.run(appendedBytes)
+    return index < appliedIndex ? this.run(appendedBytes) : index
+  }
+
   async #checkpoint(bytes: number): Promise<LogIndex> {
     if (this.#ports.isBarred()) return this.#machine.checkpointIndex
     const index = await this.#machine.checkpoint()

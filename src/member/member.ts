@@ -183,7 +183,7 @@ export class Member implements Backend {
 
   async checkpoint(): Promise<LogIndex> {
     this.#engine.refuseIfUnreadable()
-    return this.#engine.checkpoints.run(this.#engine.driver.appendedBytes)
+    return this.#engine.checkpoints.runAnew(this.#engine.driver.appendedBytes)
   }
 
   async retain(request: RetainRequest): Promise<RetainedCheckpoint> {
