@@ -29,6 +29,8 @@ const OPTIONS: Partial<OpenOptions> = {
   timeoutMs: 60_000,
   timing: { tickMs: 50, heartbeatMs: 5_000, electionMs: 60_000 },
   storage: { compareMs: 3_600_000, checkpointMs: 3_600_000 },
+  // On this thread, so that virtual time does not go on without the codec.
+  erasure: { codec: 'wasm', inlineBytesMax: Number.POSITIVE_INFINITY },
 }
 
 /** How members serve strong reads. */

@@ -26,6 +26,7 @@ interface Case {
 }
 
 const VALUE = makeValue(128, 1)
+const LARGE_VALUE = makeValue(1_048_576, 1)
 const MANY = 64
 const EVERYONE: readonly Caller[] = ['leader', 'follower', 'client']
 const KEYS: readonly string[] = Array.from({ length: MANY }, (_, i) => keyOf(i))
@@ -120,6 +121,16 @@ const CASES: readonly Case[] = [
   },
 ]
 
+/** What shards change; apart from the others, which would find a larger state. */
+const LARGE: readonly Case[] = [
+  {
+    operation: 'put of 1 MiB, as shards',
+    calls: 1,
+    callers: EVERYONE,
+    run: (on) => on.put(KEYS[0]!, LARGE_VALUE),
+  },
+]
+
 async function drain(on: Handle, consistency: 'strong' | 'eventual'): Promise<void> {
   let found = 0
   for await (const _ of on.scan({ gte: KEYS[0]!, lte: KEYS[MANY - 1]!, consistency })) found++
@@ -138,7 +149,10 @@ const LEASED: readonly Case[] = [
 
 /** Counts every operation on clusters of so many members; the same rows on every machine. */
 export async function countCosts(members: number): Promise<CostRow[]> {
-  const rows = await countOn(await CostCluster.start(members, 'quorum'), members, CASES)
+  const rows = [
+    ...(await countOn(await CostCluster.start(members, 'quorum'), members, CASES)),
+    ...(await countOn(await CostCluster.start(members, 'quorum'), members, LARGE)),
+  ]
   // One member alone asks nobody in any case.
   if (members === 1) return rows
   return [...rows, ...(await countOn(await CostCluster.start(members, 'lease'), members, LEASED))]

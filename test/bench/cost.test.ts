@@ -7,66 +7,70 @@ import { type CostRow, countCosts } from '../../bench/cost-operations.js'
  * A change that makes one dearer is a decision: it belongs here, with its reason in the commit. So does a cheaper one.
  */
 const COSTS = `
-members, caller, operation                          RT msg fs  bytes
-1 leader   put                                         0   0  1      0
-1 leader   put, ack applied                            0   0  1      0
-1 leader   put, ack all                                0   0  1      0
-1 leader   64 puts of one turn                         0   0  1      0
-1 leader   batch of 64 puts                            0   0  1      0
-1 leader   txn, compare and swap                       0   0  1      0
-1 leader   get, strong                                 0   0  0      0
-1 leader   64 gets of one turn, strong                 0   0  0      0
-1 leader   get, session, nothing seen yet              0   0  0      0
-1 leader   put, then get, session                      0   0  1      0
-1 leader   get, eventual, bounded, last proof too old  0   0  0      0
-1 leader   get, eventual                               0   0  0      0
-1 leader   scan of 64 keys, strong                     0   0  0      0
-1 leader   scan of 64 keys, eventual                   0   0  0      0
-3 leader   put                                         1   8  3   1032
-3 follower put                                         2  10  3   1297
-3 client   put                                         2  10  3   1297
-3 leader   put, ack applied                            1   8  3   1032
-3 follower put, ack applied                            2  10  3   1297
-3 client   put, ack applied                            3  12  3   1360
-3 leader   put, ack all                                2  12  3   1128
-3 follower put, ack all                                3  14  3   1393
-3 client   put, ack all                                4  16  3   1456
-3 leader   64 puts of one turn                         1   8  3  20814
-3 follower 64 puts of one turn                         2  10  3  30970
-3 client   64 puts of one turn                         2  10  3  30970
-3 leader   batch of 64 puts                            1   8  3  20824
-3 follower batch of 64 puts                            2  10  3  30985
-3 client   batch of 64 puts                            2  10  3  30985
-3 leader   txn, compare and swap                       1   8  3   1100
-3 follower txn, compare and swap                       2  10  3   1400
-3 client   txn, compare and swap                       2  10  3   1400
-3 leader   get, strong                                 1   4  0    216
-3 follower get, strong                                 2   6  0    324
-3 client   get, strong                                 2   6  0    486
-3 leader   64 gets of one turn, strong                 1   4  0    216
-3 follower 64 gets of one turn, strong                 2   6  0    324
-3 client   64 gets of one turn, strong                 2   6  0  15480
-3 leader   get, session, nothing seen yet              0   0  0      0
-3 follower get, session, nothing seen yet              0   0  0      0
-3 client   get, session, nothing seen yet              1   2  0    270
-3 leader   put, then get, session                      1   8  3   1032
-3 follower put, then get, session                      2  10  3   1297
-3 client   put, then get, session                      3  12  3   1567
-3 leader   get, eventual, bounded, last proof too old  1   4  0    216
-3 follower get, eventual, bounded, last proof too old  2   6  0    324
-3 client   get, eventual, bounded, last proof too old  2   6  0    486
-3 leader   get, eventual                               0   0  0      0
-3 follower get, eventual                               0   0  0      0
-3 client   get, eventual                               1   2  0    270
-3 leader   scan of 64 keys, strong                     1   4  0    216
-3 follower scan of 64 keys, strong                     2   6  0    324
-3 client   scan of 64 keys, strong                     4  11  0  10762
-3 leader   scan of 64 keys, eventual                   0   0  0      0
-3 follower scan of 64 keys, eventual                   0   0  0      0
-3 client   scan of 64 keys, eventual                   3   7  0  10546
-3 leader   get, strong, by lease                       0   0  0      0
-3 follower get, strong, by lease                       1   2  0    108
-3 client   get, strong, by lease                       1   2  0    270
+members, caller, operation                          RT msg fs   bytes
+1 leader   put                                         0   0  1       0
+1 leader   put, ack applied                            0   0  1       0
+1 leader   put, ack all                                0   0  1       0
+1 leader   64 puts of one turn                         0   0  1       0
+1 leader   batch of 64 puts                            0   0  1       0
+1 leader   txn, compare and swap                       0   0  1       0
+1 leader   get, strong                                 0   0  0       0
+1 leader   64 gets of one turn, strong                 0   0  0       0
+1 leader   get, session, nothing seen yet              0   0  0       0
+1 leader   put, then get, session                      0   0  1       0
+1 leader   get, eventual, bounded, last proof too old  0   0  0       0
+1 leader   get, eventual                               0   0  0       0
+1 leader   scan of 64 keys, strong                     0   0  0       0
+1 leader   scan of 64 keys, eventual                   0   0  0       0
+3 leader   put                                         1   8  3    1032
+3 follower put                                         2  10  3    1297
+3 client   put                                         2  10  3    1297
+3 leader   put, ack applied                            1   8  3    1032
+3 follower put, ack applied                            2  10  3    1297
+3 client   put, ack applied                            3  12  3    1360
+3 leader   put, ack all                                2  12  3    1128
+3 follower put, ack all                                3  14  3    1393
+3 client   put, ack all                                4  16  3    1456
+3 leader   64 puts of one turn                         1   8  3   20814
+3 follower 64 puts of one turn                         2  10  3   30970
+3 client   64 puts of one turn                         2  10  3   30970
+3 leader   batch of 64 puts                            1   8  3   20824
+3 follower batch of 64 puts                            2  10  3   30985
+3 client   batch of 64 puts                            2  10  3   30985
+3 leader   txn, compare and swap                       1   8  3    1100
+3 follower txn, compare and swap                       2  10  3    1400
+3 client   txn, compare and swap                       2  10  3    1400
+3 leader   get, strong                                 1   4  0     216
+3 follower get, strong                                 2   6  0     324
+3 client   get, strong                                 2   6  0     487
+3 leader   64 gets of one turn, strong                 1   4  0     216
+3 follower 64 gets of one turn, strong                 2   6  0     324
+3 client   64 gets of one turn, strong                 2   6  0   15544
+3 leader   get, session, nothing seen yet              0   0  0       0
+3 follower get, session, nothing seen yet              0   0  0       0
+3 client   get, session, nothing seen yet              1   2  0     271
+3 leader   put, then get, session                      1   8  3    1032
+3 follower put, then get, session                      2  10  3    1297
+3 client   put, then get, session                      3  12  3    1568
+3 leader   get, eventual, bounded, last proof too old  1   4  0     216
+3 follower get, eventual, bounded, last proof too old  2   6  0     324
+3 client   get, eventual, bounded, last proof too old  2   6  0     487
+3 leader   get, eventual                               0   0  0       0
+3 follower get, eventual                               0   0  0       0
+3 client   get, eventual                               1   2  0     271
+3 leader   scan of 64 keys, strong                     1   4  0     216
+3 follower scan of 64 keys, strong                     2   6  0     324
+3 client   scan of 64 keys, strong                     4  11  0   10826
+3 leader   scan of 64 keys, eventual                   0   0  0       0
+3 follower scan of 64 keys, eventual                   0   0  0       0
+3 client   scan of 64 keys, eventual                   3   7  0   10610
+3 leader   get, strong, by lease                       0   0  0       0
+3 follower get, strong, by lease                       1   2  0     108
+3 client   get, strong, by lease                       1   2  0     271
+1 leader   put of 1 MiB, as shards                     0   0  2       0
+3 leader   put of 1 MiB, as shards                     2  12  6 1050050
+3 follower put of 1 MiB, as shards                     3  20  6 1050656
+3 client   put of 1 MiB, as shards                     5  22  6 2099280
 `
 
 interface Line {
