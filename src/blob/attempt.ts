@@ -149,7 +149,8 @@ export class Attempt {
     if (this.#isSettled) return
     this.#isSettled = true
     const { sender } = this.#parts
-    for (const sending of this.#sendings) {
+    // Their bytes go with them: the attempt itself is kept for the manifest, however long the value is.
+    for (const sending of this.#sendings.splice(0)) {
       if (isCovered) sender.spare(sending)
       else sender.cancel(sending)
     }

@@ -415,6 +415,7 @@ export class BlobService {
       coder: this.coder,
       cache: this.#cache,
       state: this.#state,
+      introduced: this.#introduced,
     })
   }
 

@@ -7,10 +7,11 @@
  */
 import { StoreError } from '../base/errors.js'
 import type { Time, TimerHandle } from '../env/time.js'
-import { blobName, isSameBlob, partDigest, shardBytes } from '../wire/manifest.js'
+import { blobName, partDigest, shardBytes } from '../wire/manifest.js'
 import { type Shard, sealShard } from '../wire/shard.js'
 import { type BlobCluster, ownerOf } from './cluster.js'
 import { Gather, type GatherCall, type GatherParts } from './gather.js'
+import type { Introduced } from './introduced.js'
 import type { PartCache } from './part-cache.js'
 import type { PartCoder } from './part-coder.js'
 import {
@@ -21,6 +22,7 @@ import {
   type ShardSource,
 } from './shard-source.js'
 import type { StateReader } from './state-reader.js'
+import { judge } from './verdict.js'
 
 /** What a reader works with. */
 export interface ReaderParts extends GatherParts {
@@ -30,6 +32,7 @@ export interface ReaderParts extends GatherParts {
   readonly coder: PartCoder
   readonly cache: PartCache
   readonly state: StateReader
+  readonly introduced: Introduced
 }
 
 /** For whom a part is read. */
@@ -142,16 +145,26 @@ export class PartReader {
     }
   }
 
-  async #unreadable({ key, manifest }: PartSource, gather: Gather): Promise<StoreError> {
-    const read = await this.#parts.state.manifests([key])
-    const [standing] = read?.manifests ?? ['unreadable']
-    const isThere = standing !== undefined && standing !== 'unreadable'
-    if (standing === undefined || (isThere && !isSameBlob(standing.id, manifest.id))) {
+  async #unreadable(source: PartSource, gather: Gather): Promise<StoreError> {
+    const isGone = await this.#isGone(source)
+    if (isGone === true) {
       const message = 'another value has taken the place of the one that was being read'
       return new StoreError('QUORATE_BLOB_GONE', message, { retryable: true })
     }
     const message = `too few shards of a large value can be had: ${gather.missing}`
-    return new StoreError('QUORATE_BLOB_UNREADABLE', message, { retryable: gather.mayReturn })
+    const retryable = gather.mayReturn || isGone === undefined
+    return new StoreError('QUORATE_BLOB_UNREADABLE', message, { retryable })
+  }
+
+  /** Undefined when the state here may be older than the manifest, and says nothing about it. */
+  async #isGone({ key, manifest: { id }, part }: PartSource): Promise<boolean | undefined> {
+    const read = await this.#parts.state.manifests([key])
+    const [manifest] = read?.manifests ?? []
+    if (read === undefined || manifest === 'unreadable') return undefined
+    const { applied } = read
+    const introducedAt = this.#parts.introduced.indexOf(id)
+    const verdict = judge({ id, part: part.number, manifest, applied, introducedAt })
+    return verdict === 'wait' ? undefined : verdict === 'dead'
   }
 }
 

@@ -99,8 +99,8 @@ type Begun = 'begun' | { readonly error: unknown }
 /**
  * Made by `watch`. Iterate over it with `for await`; ends by breaking out of the loop, by `return`, or by the signal.
  *
- * Memory: at most one block of changes (256 KiB, or one entry), and the large values of one event. A consumer that is so slow that the history
- * (`limits.watchHistoryBytes`) has gone by is told so: QUORATE_COMPACTED, or a `reset`.
+ * Memory: at most one block of changes (256 KiB, or one entry), and the large values of one event. A consumer that is
+ * so slow that the history (`limits.watchHistoryBytes`) has gone by is told so: QUORATE_COMPACTED, or a `reset`.
  */
 export class Watch<T = unknown, K = string>
   implements AsyncIterableIterator<WatchEvent<T, K>, undefined>, AsyncDisposable

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import type { BlobCluster, WorkOwner } from '../../src/blob/cluster.js'
 import { Ticks } from '../../src/blob/cluster.js'
 import { Intake } from '../../src/blob/intake.js'
+import { Introduced } from '../../src/blob/introduced.js'
 import { Latencies } from '../../src/blob/latencies.js'
 import { PartCache } from '../../src/blob/part-cache.js'
 import { PartCoder } from '../../src/blob/part-coder.js'
@@ -123,6 +124,7 @@ export class Crew {
       throw error
     },
   }
+  readonly introduced: Introduced = new Introduced()
   machine!: StateMachine
   state!: StateReader
   #index = 0
@@ -175,7 +177,9 @@ export class Crew {
   /** Puts the manifest into force under KEY. */
   async put(manifest: Manifest): Promise<number> {
     const value = encodeManifest(manifest)
-    return this.apply({ type: 'put', key: KEY, value, coded: true }, manifest.id.term)
+    const index = await this.apply({ type: 'put', key: KEY, value, coded: true }, manifest.id.term)
+    this.introduced.note(manifest.id, index)
+    return index
   }
 
   /** The shards of one part of `data`, one for each member, and the manifest that names them; nothing is stored. */
@@ -204,7 +208,7 @@ export class Crew {
   }
 
   async #equip(peer: Peer, maxReceivedBytes: number): Promise<void> {
-    const { time, work, state } = this
+    const { time, work, state, introduced } = this
     peer.store = await this.run(ShardStore.open(peer.disk.mount(), 'blobs', STORE))
     peer.intake = new Intake(peer, peer.store, state, work, maxReceivedBytes)
     peer.sender = new ShardSender(time, peer, 4096, 0)
@@ -217,7 +221,8 @@ export class Crew {
     }
     const source = new ShardSource({ time, cluster: peer, store, asks, latencies, onDamaged })
     const cache = new PartCache(0)
-    peer.reader = new PartReader({ time, cluster: peer, source, latencies, coder, cache, state })
+    const reading = { time, cluster: peer, source, latencies, coder, cache, state, introduced }
+    peer.reader = new PartReader(reading)
   }
 }
 

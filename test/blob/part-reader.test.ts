@@ -132,11 +132,24 @@ test('every shard is made anew byte for byte, from any k others', async () => {
   }
 })
 
-test('of a value that is not in the state any more the error says that it has gone', async () => {
+test('of a value that was replaced the error says that it has gone, not so while the state may be behind', async () => {
   const crew = await Crew.start(3)
-  const { manifest } = await crew.code(noise(2_000, 1), 2, blobId(1))
-  const read = crew.run(crew.peer(1).reader.read(sourceOf(manifest), 0, 2_000, PATIENT))
-  await assert.rejects(read, (error: StoreError) => error.code === 'QUORATE_BLOB_GONE')
+  const { manifest } = await crew.code(noise(2_000, 1), 2, blobId(1, 2))
+  const read = () => crew.run(crew.peer(1).reader.read(sourceOf(manifest), 0, 2_000, PATIENT))
+  const isGone = (error: StoreError) => error.code === 'QUORATE_BLOB_GONE'
+  const isBehind = (error: StoreError) => isUnreadable(error) && error.retryable
+  const other = { type: 'put', key: KEY, value: Buffer.from('x') } as const
+  await assert.rejects(read(), isBehind)
+  await crew.apply(other, 2)
+  await assert.rejects(read(), isBehind)
+  await crew.put(manifest)
+  await assert.rejects(read(), isUnreadable)
+  await crew.apply(other, 2)
+  await assert.rejects(read(), isGone)
+  crew.introduced.clear()
+  await assert.rejects(read(), isBehind)
+  await crew.apply(other, 3)
+  await assert.rejects(read(), isGone)
 })
 
 test('shards of another key, cluster or code are none of the part', async () => {

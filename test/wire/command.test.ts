@@ -71,7 +71,9 @@ test('what is written is read, whatever the first guess of the size', () => {
 })
 
 test("the leader's own commands are read as they were written", () => {
-  const own = [respread, { type: 'forget', keys: [k, Buffer.from('other')] }, expire] as const
+  const forget = { type: 'forget', keys: [k, Buffer.from('other')] } as const
+  const retained = { type: 'retained', index: 2 ** 40, root: LEASE } as const
+  const own = [respread, forget, expire, { type: 'retain', dataShards: 3 }, retained] as const
   assert.deepEqual(read(packEntry([requestOf(...own)])), [own.map(plainly)])
   assert.equal(write(own).resultCount, 0)
   const expiring = { ...coded, expiry: { type: 'ttl', ttlMs: 5 } } as const

@@ -45,7 +45,8 @@ const CODE_SHARDS = 255
 export class CodedValues {
   readonly #findings: Findings
   readonly #machines: ShardMachines
-  readonly #codec = new JavaScriptBackend()
+  /** Made when it is needed first: its tables take a while. */
+  #codec: JavaScriptBackend | undefined
   readonly #codes = new Map<number, Code>()
 
   constructor(findings: Findings, machines: ShardMachines) {
@@ -211,6 +212,7 @@ export class CodedValues {
     const code = this.#codes.get(dataShards) ?? new Code(dataShards, CODE_SHARDS - dataShards)
     this.#codes.set(dataShards, code)
     const targets = wanted.map(() => Buffer.alloc(shardBytes(part)))
+    this.#codec ??= new JavaScriptBackend()
     this.#codec.run({ plan: code.plan(indexes, wanted), sources, targets })
     return targets
   }

@@ -1,6 +1,7 @@
 /**
  * The writes of a database of the Level kind: in the order of their calls, behind the reads that are not settled yet
- * (fence.ts), and known until they have ended, so that `close` can wait for them.
+ * (fence.ts), and known until they have ended, so that `close` can wait for them. A large value takes its time before
+ * its command is sent: a later write that is not made to wait for it may overtake it.
  */
 import type { KeyRange } from '../../env/database.js'
 import { CLEAR_LIMIT_MAX } from '../../wire/command.js'
