@@ -142,6 +142,56 @@ const BUGS: readonly Bug[] = [
     foundBy: 'member/transfer.test.js',
     only: 'T-61',
   },
+  {
+    title: 'a shard is acknowledged before its fsync',
+    edits: [
+      [
+        'blob/shard-writer.js',
+        'await file.writeDurable(parts, start);',
+        'await file.write(parts, start);',
+      ],
+    ],
+    foundBy: 'blob/shard-power-cut.test.js',
+    only: 'seed 3',
+  },
+  {
+    title: 'a file of shards gets its name without a sync of the folder',
+    edits: [['blob/shard-writer.js', 'await this.#disk.syncDir(this.#dir);', '']],
+    foundBy: 'blob/shard-power-cut.test.js',
+    only: 'seed 3',
+  },
+  {
+    title: 'recovery trusts the footer of a shard and does not look at its body',
+    edits: [
+      [
+        'blob/shard-scan.js',
+        'openShard(bytes);',
+        'openProof(bytes.subarray(0, shardLayout(decodeShardHead(bytes)).headBytes),\n' +
+          'bytes.subarray(shardLayout(decodeShardHead(bytes)).footerAt));',
+      ],
+      ['blob/shard-scan.js', 'openShard }', 'openProof, shardLayout }'],
+    ],
+    foundBy: 'blob/shard-store.test.js',
+    only: 'I9',
+  },
+  {
+    title: 'recovery does not make shards durable that it found in the cache',
+    edits: [['blob/shard-recovery.js', 'await file.writeDurable([bytes], at);', '']],
+    foundBy: 'blob/shard-store.test.js',
+    only: 'what a start has found',
+  },
+  {
+    title: 'a file of shards goes before what it held is durable elsewhere',
+    edits: [
+      [
+        'blob/shard-reclaim.js',
+        'while (segment.entries.size > 0',
+        'await ports.remove(segment);\nwhile (segment.entries.size > 0',
+      ],
+    ],
+    foundBy: 'blob/shard-power-cut.test.js',
+    only: 'seed 3',
+  },
 ]
 
 for (const [i, bug] of BUGS.entries()) {
@@ -154,6 +204,11 @@ for (const [i, bug] of BUGS.entries()) {
   })
 }
 
+const COPIED: readonly string[] = [
+  'src',
+  ...['blob', 'crash-points', 'log', 'machine', 'member'].map((folder) => `test/${folder}`),
+]
+
 function isCode(path: string): boolean {
   return !/\.(d\.ts|map)$/.test(path)
 }
@@ -161,7 +216,7 @@ function isCode(path: string): boolean {
 /** A copy of the compiled project with the bug in it. */
 function plant(folder: string, { edits }: Bug): string {
   const dist = join(folder, 'dist')
-  for (const part of ['src', 'test/crash-points', 'test/log', 'test/machine', 'test/member']) {
+  for (const part of COPIED) {
     cpSync(join(DIST, part), join(dist, part), { recursive: true, filter: isCode })
   }
   for (const name of ['package.json', 'node_modules']) {
