@@ -7,35 +7,30 @@
  */
 import { StoreError } from '../base/errors.js'
 import { type BlobCluster, Ticks, type WorkOwner } from '../blob/cluster.js'
-import { chooseDataShards } from '../blob/data-shards.js'
 import { Rate } from '../blob/rate.js'
 import type { ShardGuard } from '../blob/shard-guard.js'
 import type { DatabaseSnapshot } from '../env/database.js'
 import type { Env } from '../env/env.js'
-import { coverageOf } from '../machine/coverage.js'
 import { RETAINED_KEY } from '../machine/key-space.js'
 import { appliedOf } from '../machine/machine-view.js'
 import { readRetained } from '../machine/retained-record.js'
 import type { LogIndex, NodeId } from '../raft/types.js'
 import type { ShardGiver } from '../snapshot/coded-image.js'
 import { RetainedFolder } from '../snapshot/retained-file.js'
-import { type Command, DecodeError } from '../wire/command.js'
+import { DecodeError } from '../wire/command.js'
 import { blobName } from '../wire/manifest.js'
-import { OWN_CLIENT, RequestWriter } from '../wire/request.js'
 import {
   type DurableImage,
   decodeRetainAsk,
   decodeRetainPiece,
   decodeRetainReport,
   decodeWanted,
-  encodeRetainReport,
   encodeWanted,
   FRAME_RETAIN_ASK,
   FRAME_RETAIN_PIECE,
   FRAME_RETAIN_REPORT,
   FRAME_RETAIN_WANTED,
   NO_ROOT,
-  type RetainedImage,
   type RetainedRecord,
   type RetainReport,
 } from '../wire/retained.js'
@@ -44,15 +39,12 @@ import type { BlobDesk } from './blobs.js'
 import { type MemberOptions, maxPieceBytes } from './options.js'
 import { RetainedAsks } from './retained-asks.js'
 import { RetainedHolding } from './retained-holding.js'
+import { RetainedLead } from './retained-lead.js'
+import { RetainedReports } from './retained-reports.js'
 import { retainedDir, type Storage } from './storage.js'
 
-/** So often whoever waits asks the leader, and what has changed is told. */
+/** So often whoever waits asks the leader. */
 const ASK_MS = 500
-const TELL_MS = 200
-/** A proposal that shows no effect for so long is made again. */
-const PROPOSE_MS = 2_000
-/** Of one that enough members cannot have any more another is made after so long. */
-const PATIENCE_MS = 5_000
 /** Calls that wait here; more are QUORATE_OVERLOADED. */
 const WAITING_MAX = 64
 
@@ -98,16 +90,10 @@ export class Retained implements ShardGuard {
   readonly #holding: RetainedHolding
   /** Undefined while it is not known. */
   #record: RetainedRecord | undefined
-  /** Of each member the last word about two of them, the one being made and the durable one. */
-  readonly #reports = new Map<NodeId, readonly RetainReport[]>()
-  /** What each member was told last about both. */
-  readonly #told = new Map<NodeId, string>()
+  readonly #reports: RetainedReports
+  readonly #lead: RetainedLead
   readonly #waiting = new Set<Waiting>()
   #askAt = 0
-  #tellAt = 0
-  #proposeAt = 0
-  /** Since when the present one is being made, as seen here. */
-  #makingSince = 0
   #ended: unknown
 
   constructor(parts: RetainedParts, ports: RetainedPorts) {
@@ -122,6 +108,9 @@ export class Retained implements ShardGuard {
       firstAsk: env.random.u32('retained ask'),
       askShard: (node, ask) => blobs.askShard(node, ask),
     })
+    this.#reports = new RetainedReports(blobs.cluster, () => this.#ownReports())
+    const propose = (request: Buffer): void => ports.propose(request)
+    this.#lead = new RetainedLead(blobs.cluster, options.coding, this.#reports, propose)
     this.#holding = this.#newHolding()
     storage.machine.onRetained((state) => this.#onState(state))
     blobs.guardWith(this)
@@ -171,7 +160,7 @@ export class Retained implements ShardGuard {
         this.#onWanted(decodeWanted(body))
         return
       case FRAME_RETAIN_REPORT:
-        this.#onReport(from, decodeRetainReport(body))
+        this.#reports.onReport(from, decodeRetainReport(body))
         return
       case FRAME_RETAIN_ASK: {
         const ask = decodeRetainAsk(body)
@@ -188,7 +177,7 @@ export class Retained implements ShardGuard {
 
   /** It has heard nothing on this connection yet. */
   onPeerUp(node: NodeId): void {
-    this.#told.delete(node)
+    this.#reports.onPeerUp(node)
   }
 
   /** The state is another one. */
@@ -208,8 +197,8 @@ export class Retained implements ShardGuard {
     if (making === undefined && durable === undefined) return
     this.#asks.tick(now)
     this.#holding.tick(now)
-    if (now >= this.#tellAt) this.#tell(now)
-    if (making !== undefined && this.#ports.isLeading()) this.#lead(making, now)
+    this.#reports.tick(now)
+    if (making !== undefined && this.#ports.isLeading()) this.#lead.look(making, now)
   }
 
   /** Nothing is done here any more: whoever waits gets `error`. */
@@ -241,7 +230,7 @@ export class Retained implements ShardGuard {
     const newest = durable ?? making
     if (newest === undefined) return undefined
     const holding = this.#holding
-    const heldBy = durable === undefined ? [] : this.#holders(durable)
+    const heldBy = durable === undefined ? [] : this.#reports.holders(durable)
     return {
       index: durable?.index,
       root: durable?.root,
@@ -274,9 +263,6 @@ export class Retained implements ShardGuard {
   }
 
   #setRecord(record: RetainedRecord): void {
-    if (record.making !== undefined && record.making.index !== this.#record?.making?.index) {
-      this.#makingSince = this.#parts.env.time.now()
-    }
     this.#record = record
     this.#holding.setRecord(record)
   }
@@ -300,92 +286,10 @@ export class Retained implements ShardGuard {
     else this.#cluster.send(this.#ports.leader(), FRAME_RETAIN_WANTED, [encodeWanted(after)])
   }
 
-  #onReport(from: NodeId, report: RetainReport): void {
-    const others = (this.#reports.get(from) ?? []).filter(({ index }) => index !== report.index)
-    this.#reports.set(from, [report, ...others.slice(0, 1)])
-  }
-
   /** Somebody waits for a checkpoint after `index`. */
   #onWanted(index: LogIndex): void {
     if (this.#record === undefined || !this.#ports.isLeading()) return
-    const { making, durable } = this.#record
-    const isComing = (making?.index ?? 0) > index || (durable?.index ?? 0) > index
-    const now = this.#parts.env.time.now()
-    if (isComing || now < this.#proposeAt) return
-    this.#propose({ type: 'retain', dataShards: this.#dataShards() }, now)
-  }
-
-  #dataShards(): number {
-    const { coding } = this.#parts.options
-    const { members } = this.#cluster
-    const sets = [members.voters, members.votersOutgoing].filter((set) => set.length > 0)
-    const isThere = (node: NodeId): boolean =>
-      this.#cluster.isUp(node) && !this.#cluster.isLow(node)
-    return chooseDataShards({
-      voters: sets.map((set) => ({ count: set.length, reachable: set.filter(isThere).length })),
-      dataShardsMax: coding.dataShardsMax,
-      slack: coding.slack,
-    })
-  }
-
-  /** What the leader does about one that is being made: says that it is durable, or begins another in its place. */
-  #lead(making: RetainedImage, now: number): void {
-    if (now < this.#proposeAt) return
-    const roots = this.#rootsOf(making)
-    for (const root of new Set(roots.values())) {
-      const holders = [...roots].filter(([, other]) => other === root).map(([node]) => node)
-      if (!this.#covers(making, holders)) continue
-      this.#propose({ type: 'retained', index: making.index, root: Buffer.from(root, 'hex') }, now)
-      return
-    }
-    if (now - this.#makingSince < PATIENCE_MS || this.#canComeTrue(making, roots)) return
-    // Any majority is enough for one that is not spread.
-    this.#propose({ type: 'retain', dataShards: 1 }, now)
-  }
-
-  /** The roots of what members have whole. */
-  #rootsOf({ index }: RetainedImage): Map<NodeId, string> {
-    const roots = new Map<NodeId, string>()
-    for (const node of this.#members) {
-      const report = this.#reportOf(node, index)
-      if (report?.status === 'whole') roots.set(node, report.root)
-    }
-    return roots
-  }
-
-  get #members(): readonly NodeId[] {
-    return [...this.#cluster.members.slots.keys()]
-  }
-
-  /** Whether it will be durable when everybody who is at it comes to the end, with one of the roots. */
-  #canComeTrue(making: RetainedImage, roots: ReadonlyMap<NodeId, string>): boolean {
-    const atIt = this.#members.filter((node) => this.#isAtIt(node, making))
-    return [...new Set([...roots.values(), NO_ROOT])].some((root) => {
-      const done = [...roots].filter(([, other]) => other === root).map(([node]) => node)
-      return this.#covers(making, [...done, ...atIt])
-    })
-  }
-
-  #isAtIt(node: NodeId, { index }: RetainedImage): boolean {
-    if (!this.#cluster.isUp(node)) return false
-    return this.#reportOf(node, index)?.status === 'making'
-  }
-
-  #covers({ members, dataShards }: RetainedImage, nodes: readonly NodeId[]): boolean {
-    const holders = members.filter(({ node }) => nodes.includes(node))
-    return coverageOf(holders, this.#cluster.members) >= dataShards
-  }
-
-  #propose(command: Command, now: number): void {
-    this.#proposeAt = now + PROPOSE_MS
-    const writer = new RequestWriter(64)
-    writer.add(command)
-    this.#ports.propose(writer.finish(OWN_CLIENT, 1, 1, 0))
-  }
-
-  #reportOf(node: NodeId, index: LogIndex): RetainReport | undefined {
-    const reports = node === this.#cluster.self ? this.#ownReports() : this.#reports.get(node)
-    return reports?.find((report) => report.index === index)
+    this.#lead.onWanted(this.#record, index, this.#parts.env.time.now())
   }
 
   #ownReports(): RetainReport[] {
@@ -399,28 +303,11 @@ export class Retained implements ShardGuard {
       })
   }
 
-  #tell(now: number): void {
-    this.#tellAt = now + TELL_MS
-    const bodies = this.#ownReports().map(encodeRetainReport)
-    const news = Buffer.concat(bodies).toString('latin1')
-    for (const node of this.#members) {
-      if (node === this.#cluster.self || this.#told.get(node) === news) continue
-      const isSent = bodies.every((body) => this.#cluster.send(node, FRAME_RETAIN_REPORT, [body]))
-      if (isSent) this.#told.set(node, news)
-    }
-  }
-
-  /** Members that have it whole, as far as they have said so. */
-  #holders({ index, root }: DurableImage): NodeId[] {
-    return this.#members.filter((node) => {
-      const report = this.#reportOf(node, index)
-      return report?.status === 'whole' && report.root === root
-    })
-  }
-
   #givers(image: DurableImage): ShardGiver[] {
     const { self, members } = this.#cluster
-    const nodes = this.#holders(image).filter((node) => node !== self && this.#cluster.isUp(node))
+    const nodes = this.#reports
+      .holders(image)
+      .filter((node) => node !== self && this.#cluster.isUp(node))
     return nodes.flatMap((node) => {
       const slot = members.slots.get(node)
       return slot === undefined ? [] : [this.#asks.giverAt(image, node, slot)]
@@ -444,7 +331,7 @@ export class Retained implements ShardGuard {
       fetchFile: (image) =>
         this.#asks.fetchFile(
           image,
-          this.#holders(image).filter((node) => node !== cluster.self),
+          this.#reports.holders(image).filter((node) => node !== cluster.self),
         ),
       onDiverged: (index) => this.#ports.onDiverged(index),
     })

@@ -3,10 +3,12 @@
  *
  * Bounds: FETCHES_AT_ONCE of FETCH_BYTES_MAX for one call, and what it asks for is in memory: at most `maxBytes`.
  */
+import { equalBytes } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
 import { type Backend, FETCH_BYTES_MAX, type StoredValue } from '../member/backend.js'
 import type { Manifest } from '../wire/manifest.js'
 import { type ByteRange, manifestOf, piecesOf } from './large-value.js'
+import { findSame } from './same-value.js'
 
 const FETCHES_AT_ONCE = 8
 const GROUP_BYTES = 8 * 1024 * 1024
@@ -24,6 +26,8 @@ export interface FetchSpec {
   /** Without a piece of it for so long, it fails. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
+  /** Another change of the same revision has taken its place: what stands under its key now is not this value. */
+  readonly isReplaced?: boolean
 }
 
 /** What reads found. */
@@ -77,11 +81,13 @@ export function bytesOf({ value, isCoded }: StoredValue): number {
 
 /** See the file's comment. */
 export class LargeReads {
-  readonly #backend: Pick<Backend, 'now' | 'blobs'>
+  readonly #backend: Pick<Backend, 'now' | 'blobs' | 'read'>
+  /** Present manifests of values that were coded anew, by the bytes of the old one. */
+  readonly #renewed = new WeakMap<Uint8Array, Uint8Array>()
   /** The most that one call brings into memory. */
   readonly maxBytes: number
 
-  constructor(backend: Pick<Backend, 'now' | 'blobs'>, maxBytes: number) {
+  constructor(backend: Pick<Backend, 'now' | 'blobs' | 'read'>, maxBytes: number) {
     this.#backend = backend
     this.maxBytes = maxBytes
   }
@@ -130,20 +136,31 @@ export class LargeReads {
     return keys.map((key, i) => [key, values[i]!])
   }
 
-  /** One piece of a value, at most FETCH_BYTES_MAX of it. @throws {StoreError} as `whole` */
-  fetch(
+  /** One piece of a large value, at most FETCH_BYTES_MAX of it. @throws {StoreError} as `whole` */
+  async fetch(
     key: Uint8Array,
-    manifest: Uint8Array,
+    { value, revision }: StoredValue,
     { start, end }: ByteRange,
-    { timeoutMs, signal }: FetchSpec,
+    spec: FetchSpec,
   ): Promise<Buffer> {
-    const deadline = this.#backend.now() + timeoutMs
-    return this.#backend.blobs.fetch({ key, manifest, start, end, deadline, signal })
+    const { signal } = spec
+    for (let lookups = 1; ; lookups++) {
+      const manifest = this.#renewed.get(value) ?? value
+      const deadline = this.#backend.now() + spec.timeoutMs
+      try {
+        return await this.#backend.blobs.fetch({ key, manifest, start, end, deadline, signal })
+      } catch (error) {
+        if (!isGone(error) || spec.isReplaced || lookups >= LOOKUPS_MAX) throw error
+        const same = await findSame(this.#backend, key, revision, spec)
+        if (same === undefined || equalBytes(same.value, manifest)) throw error
+        this.#renewed.set(value, same.value)
+      }
+    }
   }
 
   async #fetchInto(job: Job, piece: ByteRange, spec: FetchSpec): Promise<void> {
     const { key, stored, manifest } = job
-    const bytes = await this.fetch(key, stored.value, piece, spec)
+    const bytes = await this.fetch(key, stored, piece, spec)
     if (bytes.length === manifest.bytes) {
       job.target = bytes
       return

@@ -52,7 +52,7 @@ export class ValueStream extends Readable {
     this.#pieces =
       manifest === undefined ? whole.values() : piecesOf(manifest, this, FETCH_BYTES_MAX)
     const spec = { timeoutMs, signal: this.#ending.signal }
-    this.#fetch = (piece) => large.fetch(key, stored.value, piece, spec)
+    this.#fetch = (piece) => large.fetch(key, stored, piece, spec)
     this.#signal = signal
     signal?.addEventListener('abort', this.#onAbort, { once: true })
   }

@@ -1,5 +1,5 @@
 /** The large values in what an entry has changed, fetched for whoever watches. */
-import { asBuffer } from '../base/bytes.js'
+import { asBuffer, equalBytes } from '../base/bytes.js'
 import type { Change, EntryChanges } from '../member/backend.js'
 import { bytesOf, type FetchSpec, isGone, type LargeReads, type WholeValue } from './large-reads.js'
 
@@ -26,14 +26,17 @@ export async function wholeChanges(
 ): Promise<WholeChange[]> {
   const whole: WholeChange[] = []
   let room = large.maxBytes
-  for (const { type, key, value, isCoded } of changes) {
+  for (const [i, { type, key, value, isCoded }] of changes.entries()) {
     if (value === undefined || !isCoded) {
       whole.push({ type, key, value })
       continue
     }
     const stored = { value: asBuffer(value), revision: index, isCoded }
     const bytes = bytesOf(stored)
-    const found = bytes > room ? 'too-large' : await fetched(large, key, stored, spec)
+    // The changes of one entry have one revision: only the last one of a key may be found by it.
+    const isReplaced = changes.slice(i + 1).some((later) => equalBytes(later.key, key))
+    const found =
+      bytes > room ? 'too-large' : await fetched(large, key, stored, { ...spec, isReplaced })
     if (typeof found === 'string') {
       whole.push({ type, key, value, omitted: found })
       continue

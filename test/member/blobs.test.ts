@@ -242,6 +242,44 @@ test('G1: what was never put into force stays while its term lasts, and goes in 
   await cluster.close()
 })
 
+test('who has an older manifest of a value that was coded anew reads it all the same', async () => {
+  const cluster = await blobCluster(18, THREE)
+  await cluster.world.advance(1_000)
+  const [down, via] = others(cluster, cluster.leader())
+  const leader = cluster.leader()!
+  const watch = cluster.store(via!).watch({ consistency: 'eventual' })
+  await cluster.run(watch.ready())
+  cluster.kill(down!)
+  await cluster.world.advance(200)
+  await cluster.run(
+    cluster.store(leader).batch([
+      { type: 'put', key: 'k', value: bytesOf('first', 5000) },
+      { type: 'put', key: 'k', value: bytesOf('k', 5000) },
+    ]),
+  )
+  await cluster.restart(down!)
+  await cluster.world.advance(WALK_MS)
+  assert.ok(blobsAt(cluster, leader).respread > 0)
+  assert.equal(
+    shardsAt(cluster, via!).some(({ head }) => head.dataShards === 2),
+    true,
+  )
+  const { value: event } = await cluster.run(watch.next())
+  assert.ok(event?.type === 'changes')
+  assert.deepEqual(
+    event.changes.map((change) => {
+      assert.ok(change.type === 'put')
+      const { value, omitted } = change
+      return [Buffer.isBuffer(value) && value.equals(bytesOf('k', 5000)), omitted]
+    }),
+    [
+      [false, 'gone'],
+      [true, undefined],
+    ],
+  )
+  await cluster.close()
+})
+
 test('a stream that fails leaves nothing behind', async () => {
   const cluster = await blobCluster(11, THREE)
   await cluster.world.advance(1_000)

@@ -18,7 +18,14 @@ import { closeMember, tamper } from '../member/damage-fixture.js'
 import { grow, hasCode } from '../member/membership-fixture.js'
 
 const NAMES = ['a', 'b', 'c']
-const ERASURE = { ...SMALL, threshold: 150_000, shardBytes: 65_536, unitBytes: 4096, graceMs: 500 }
+const ERASURE = {
+  ...SMALL,
+  threshold: 150_000,
+  shardBytes: 65_536,
+  unitBytes: 4096,
+  graceMs: 500,
+  cacheBytes: 0,
+}
 const OPTIONS = { valueEncoding: 'binary', erasure: ERASURE } as const
 /** Sweeps, grace and repairs have happened. */
 const SETTLE_MS = 10_000
@@ -85,6 +92,8 @@ async function requireValues(cluster: SimCluster, on: SimHost): Promise<void> {
     assert.ok(found?.equals(bytesOf(key, bytes)), key)
   }
   assert.equal(await cluster.run(store.get('more')), undefined)
+  await cluster.world.advance(1_000)
+  assert.equal(store.status().retained, undefined)
   await cluster.run(store.close())
 }
 
@@ -164,7 +173,7 @@ test('a newer one takes the place of the older, and all that only the older one 
 })
 
 test('until the newer one is durable the older one stays, also over a power cut of all members', async () => {
-  const cluster = await filled(4, SLOW)
+  const cluster = await filled(4, { limits: { snapshotBytesPerSecond: 20_000 } })
   const on = spare(cluster)
   const older = await retain(cluster, 'a')
   await overwritten(cluster, 'a')
@@ -173,7 +182,10 @@ test('until the newer one is durable the older one stays, also over a power cut 
   await put(cluster, 'a', 'k0', 100_000)
   await put(cluster, 'a', 'k1', 100_000)
   await cluster.world.advance(500)
-  assert.ok(NAMES.some((name) => retainedAt(cluster, name)?.making !== undefined))
+  // What is not needed any more would be gone by now.
+  await cluster.world.advance(5_000)
+  for (const name of NAMES) assert.ok(retainedAt(cluster, name)?.making !== undefined)
+  assert.equal((await restored(cluster, spare(cluster), ['b', 'c'])).index, older)
   for (const name of NAMES) cluster.powerCut(name, 'torn')
   for (const name of NAMES) await cluster.restart(name)
   await cluster.awaitLeader()
@@ -182,6 +194,23 @@ test('until the newer one is durable the older one stays, also over a power cut 
   const found = await restored(cluster, on, ['b', 'c'])
   assert.equal(found.index, older)
   await requireValues(cluster, on)
+  await cluster.close()
+})
+
+test('a newer one of which a member still has to make its share does not take the place of the older', async () => {
+  const cluster = await filled(11)
+  const older = await retain(cluster, 'a')
+  const [still, ...others] = NAMES.filter((name) => name !== cluster.leader())
+  cluster.host(still!).pause()
+  const coming = cluster.store(others[0]!).checkpoint({ retain: true })
+  await cluster.world.advance(4_000)
+  const { making, here } = retainedAt(cluster, others[0]!)!
+  assert.ok(making! > older)
+  assert.equal(here, 'whole')
+  const names = NAMES.filter((name) => name !== still)
+  assert.equal((await restored(cluster, spare(cluster), names)).index, older)
+  cluster.host(still!).resume()
+  assert.ok((await cluster.run(coming)).index >= making!)
   await cluster.close()
 })
 
