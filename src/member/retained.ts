@@ -9,6 +9,8 @@ import { StoreError } from '../base/errors.js'
 import { type BlobCluster, Ticks, type WorkOwner } from '../blob/cluster.js'
 import { Rate } from '../blob/rate.js'
 import type { ShardGuard } from '../blob/shard-guard.js'
+import type { StoredShard } from '../blob/shard-index.js'
+import type { Verdict } from '../blob/verdict.js'
 import type { DatabaseSnapshot } from '../env/database.js'
 import type { Env } from '../env/env.js'
 import { RETAINED_KEY } from '../machine/key-space.js'
@@ -18,7 +20,7 @@ import type { LogIndex, NodeId } from '../raft/types.js'
 import type { ShardGiver } from '../snapshot/coded-image.js'
 import { RetainedFolder } from '../snapshot/retained-file.js'
 import { DecodeError } from '../wire/command.js'
-import { blobName } from '../wire/manifest.js'
+import { type BlobId, blobName } from '../wire/manifest.js'
 import {
   type DurableImage,
   decodeRetainAsk,
@@ -120,32 +122,29 @@ export class Retained implements ShardGuard {
     return !this.#holding.isKnown
   }
 
-  isPinned(id: Parameters<ShardGuard['isPinned']>[0]): boolean {
+  isPinned(id: BlobId): boolean {
     return this.#holding.isPinned(blobName(id))
   }
 
-  verdictOf(
-    id: Parameters<ShardGuard['verdictOf']>[0],
-    applied: LogIndex,
-  ): ReturnType<ShardGuard['verdictOf']> {
+  verdictOf(id: BlobId, applied: LogIndex): Verdict {
     if (this.#record === undefined || id.seq > applied) return 'wait'
     const { making, durable } = this.#record
     return id.seq === making?.index || id.seq === durable?.index ? 'live' : 'dead'
   }
 
-  onDamaged(shard: Parameters<ShardGuard['onDamaged']>[0]): void {
+  onDamaged(shard: StoredShard): void {
     this.#holding.onDamaged(shard.id.seq)
   }
 
   /** As Backend.retain. */
   async retain(request: RetainRequest): Promise<RetainedCheckpoint> {
     if (this.#ended !== undefined) throw this.#ended
+    await this.#ports.reach(request)
+    if (this.#ended !== undefined) throw this.#ended
     if (this.#waiting.size >= WAITING_MAX) {
       const message = `${WAITING_MAX} calls wait for a retained checkpoint already`
       throw new StoreError('QUORATE_OVERLOADED', message, { retryable: true })
     }
-    await this.#ports.reach(request)
-    if (this.#ended !== undefined) throw this.#ended
     return new Promise((resolve, reject) => {
       const after = this.#parts.storage.machine.appliedIndex
       this.#waiting.add({ after, request, resolve, reject })
@@ -189,9 +188,9 @@ export class Retained implements ShardGuard {
   tick(now: number): void {
     if (this.#ended !== undefined) return
     this.#ticks.fire()
+    for (const waiting of [...this.#waiting]) this.#look(waiting, now)
     if (!this.#ports.isSound()) return
     if (this.#record === undefined) this.#read()
-    for (const waiting of [...this.#waiting]) this.#look(waiting, now)
     const { making, durable } = this.#record ?? {}
     if (this.#waiting.size > 0 && now >= this.#askAt) this.#ask(now)
     if (making === undefined && durable === undefined) return

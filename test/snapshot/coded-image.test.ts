@@ -56,7 +56,7 @@ test('parts are numbered through the chunks, cover each, and have shards of a bo
   }
 })
 
-test('a chunk is read from any k shards, of others when some are not to be had, and with too few not at all', async () => {
+test('a chunk is read from any k shards, those that are lost made up for, and with too few not at all', async () => {
   const bytes = Buffer.from(
     Array.from({ length: 2 * SHARD_BYTES + 9 }, (_, i) => (i * 7 + (i >> 9)) & 255),
   )

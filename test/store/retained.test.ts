@@ -16,6 +16,7 @@ import { decodeShardHead } from '../../src/wire/shard.js'
 import { blobCluster, bytesOf, put, SHARDS_DIR, SMALL, shardsAt } from '../member/blob-fixture.js'
 import { closeMember, tamper } from '../member/damage-fixture.js'
 import { grow, hasCode } from '../member/membership-fixture.js'
+import { connectedFrom } from './remote/remote-fixture.js'
 
 const NAMES = ['a', 'b', 'c']
 const ERASURE = {
@@ -172,6 +173,29 @@ test('a newer one takes the place of the older, and all that only the older one 
   await cluster.close()
 })
 
+test('a client has one retained through any member, and hears when it is not durable in time', async () => {
+  const cluster = await filled(12)
+  const client = await connectedFrom(cluster, 'client', ['b'], {})
+  const { index, root } = await cluster.run(client.checkpoint({ retain: true }))
+  await cluster.world.advance(1_000)
+  for (const name of NAMES) {
+    assert.deepEqual(
+      [retainedAt(cluster, name)?.index, retainedAt(cluster, name)?.root],
+      [index, root],
+    )
+  }
+  for (const name of NAMES.filter((each) => each !== cluster.leader())) cluster.host(name).pause()
+  const late = cluster.store(cluster.leader()!).checkpoint({ retain: true, timeoutMs: 500 })
+  await assert.rejects(cluster.run(late), hasCode('QUORATE_TIMEOUT'))
+  for (const name of NAMES) cluster.host(name).resume()
+  for (const wrong of [{ retain: false }, {}, { retain: true, much: 1 }]) {
+    const call = cluster.store('a').checkpoint(wrong as never)
+    await assert.rejects(cluster.run(Promise.resolve(call)), TypeError)
+  }
+  await cluster.run(client.close())
+  await cluster.close()
+})
+
 test('until the newer one is durable the older one stays, also over a power cut of all members', async () => {
   const cluster = await filled(4, { limits: { snapshotBytesPerSecond: 20_000 } })
   const on = spare(cluster)
@@ -203,7 +227,7 @@ test('a newer one of which a member still has to make its share does not take th
   const [still, ...others] = NAMES.filter((name) => name !== cluster.leader())
   cluster.host(still!).pause()
   const coming = cluster.store(others[0]!).checkpoint({ retain: true })
-  await cluster.world.advance(4_000)
+  await cluster.world.advance(6_000)
   const { making, here } = retainedAt(cluster, others[0]!)!
   assert.ok(making! > older)
   assert.equal(here, 'whole')

@@ -14,6 +14,7 @@ import {
   LEASE_PREFIX,
   MEMBERS_KEY,
   META_KEY,
+  RETAINED_KEY,
   SESSION_PREFIX,
   TTL_PREFIX,
 } from '../../machine/key-space.js'
@@ -191,7 +192,7 @@ class Sums {
         return
       default:
         // The members are compared by their own rules; they are part of no digest.
-        if (MEMBERS_KEY.equals(key)) return
+        if (MEMBERS_KEY.equals(key) || RETAINED_KEY.equals(key)) return
         assert(META_KEY.equals(key), 'a key of a kind that nobody knows', { name })
         this.#appliedIndex = decodeStateRecord(bytes).appliedIndex
     }
