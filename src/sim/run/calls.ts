@@ -6,6 +6,8 @@ import type { Seat } from './seat.js'
 
 /** A call may take so much longer than its timeout: some ticks, and what a slow turn takes. */
 export const LATE_MS = 500
+/** With large values a timeout bounds how long a call makes no progress: it may be stored in vain before. */
+const LARGE_PATIENCE = 3
 
 /** A process that is asked, and who asks it: when it has ended nothing more is. */
 export interface Process {
@@ -33,6 +35,12 @@ export class Calls {
     return this.#open.size
   }
 
+  /** When a call that is made now has to have ended. */
+  dueAt(timeoutMs: number): number {
+    const { world, knobs } = this.#at
+    return world.now + timeoutMs * (knobs.largeValues === 'none' ? 1 : LARGE_PATIENCE)
+  }
+
   /** Makes a call; what is returned never settles when the process ends before it, or has ended already. */
   make<T>(
     { seat, store }: Process,
@@ -40,9 +48,9 @@ export class Calls {
     timeoutMs: number,
     call: () => Promise<T>,
   ): Promise<T> {
-    const { world, trace } = this.#at
+    const { trace } = this.#at
     if (seat.store !== store) return new Promise(() => undefined)
-    const open: Open = { seat, what, dueAtMs: world.now + timeoutMs }
+    const open: Open = { seat, what, dueAtMs: this.dueAt(timeoutMs) }
     this.#open.add(open)
     trace.note(seat.name, `call ${what}`, undefined)
     return new Promise((resolve, reject) => {

@@ -22,7 +22,6 @@ import { Watchers } from './watchers.js'
 import type { Workload } from './workload.js'
 
 const KEY_PREFIX = 'k'
-const LARGE_PATIENCE = 3
 
 interface OpenCall {
   readonly seat: Seat
@@ -201,7 +200,7 @@ class Clients implements Workload<ClientEvent> {
     timeoutMs: number,
     make: () => Promise<Result>,
   ): void {
-    const { recorder, world, trace } = this.#at
+    const { recorder, trace } = this.#at
     const caller = { node: seat.name, ...(stay !== undefined && { session: stay.name }) }
     const recorded = recorder.invoke(operation, caller)
     trace.note(seat.name, `call ${JSON.stringify(operation)}`, undefined)
@@ -210,7 +209,7 @@ class Clients implements Workload<ClientEvent> {
       stay,
       recorded,
       operation,
-      dueAtMs: world.now + timeoutMs * this.#patience,
+      dueAtMs: this.#calls.dueAt(timeoutMs),
       watchedFrom: this.#watchers.newestBeginning,
     }
     this.#open.add(call)
@@ -270,11 +269,6 @@ class Clients implements Workload<ClientEvent> {
   #mayFollow(stay: Stay): boolean {
     if (this.#at.knobs.largeValues === 'none') return true
     return ![...this.#open].some((call) => call.stay === stay && !('level' in call.operation))
-  }
-
-  /** With large values a timeout bounds how long a call makes no progress: it may be stored in vain before. */
-  get #patience(): number {
-    return this.#at.knobs.largeValues === 'none' ? 1 : LARGE_PATIENCE
   }
 
   #checkpoint(seat: Seat): void {

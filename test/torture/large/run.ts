@@ -122,7 +122,9 @@ class LargeTorture {
     const load = new LargeLoad(this.#cluster, this.#ledger, seed, round)
     const loaded = load.run()
     try {
-      await Promise.race([Promise.all([pause(roundMs), this.#faults.injectAll(plan)]), loaded])
+      const struck = Promise.all([pause(roundMs), this.#faults.injectAll(plan)])
+      // Writers may be done before the last member is up again; one that fails ends the round.
+      await Promise.race([struck, loaded.then(() => struck)])
       await this.#faults.heal()
       if (round % LOSS_EVERY === 0) await this.#loseShards(round)
     } finally {
