@@ -86,20 +86,25 @@ async function openFolder(env: Env, options: MemberOptions): Promise<Storage> {
     const { segmentBytes } = options.storage
     const shardOptions = { ...DEFAULT_SHARD_STORE, segmentBytes }
     const shards = await ShardStore.open(env.disk, shardsDir(dir), shardOptions)
-    const opened = await openState({
-      env,
-      options,
-      identity,
-      machine: {
-        maxSessions: MAX_SESSIONS,
-        historyBytes: options.limits.watchHistoryBytes,
-        initial: firstConfiguration(identity.firstMembers),
-        confChange: changeConfiguration,
-      },
-      incomingDir: incomingDir(dir),
-      openLog: () => openLog(env, options, identity),
-    })
-    return { lock, identity, shards, ...opened }
+    try {
+      const opened = await openState({
+        env,
+        options,
+        identity,
+        machine: {
+          maxSessions: MAX_SESSIONS,
+          historyBytes: options.limits.watchHistoryBytes,
+          initial: firstConfiguration(identity.firstMembers),
+          confChange: changeConfiguration,
+        },
+        incomingDir: incomingDir(dir),
+        openLog: () => openLog(env, options, identity),
+      })
+      return { lock, identity, shards, ...opened }
+    } catch (error) {
+      await shards.close()
+      throw error
+    }
   } catch (error) {
     await lock.close()
     throw error
