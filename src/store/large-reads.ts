@@ -7,6 +7,7 @@ import { equalBytes } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
 import { type Backend, FETCH_BYTES_MAX, type StoredValue } from '../member/backend.js'
 import type { Manifest } from '../wire/manifest.js'
+import { follow } from './follow-signal.js'
 import { type ByteRange, manifestOf, piecesOf } from './large-value.js'
 import { findSame } from './same-value.js'
 
@@ -106,16 +107,16 @@ export class LargeReads {
     this.#requireRoom(jobs)
     const pieces = piecesOfAll(jobs)
     const ending = new AbortController()
-    const { signal } = spec
-    const either = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal])
+    const unfollow = follow(ending, spec.signal)
     const work = async (): Promise<void> => {
       // One that fails ends the pieces for all.
       for (const [job, piece] of pieces)
-        await this.#fetchInto(job, piece, { ...spec, signal: either })
+        await this.#fetchInto(job, piece, { ...spec, signal: ending.signal })
     }
     try {
       await Promise.all(Array.from({ length: FETCHES_AT_ONCE }, work))
     } finally {
+      unfollow()
       ending.abort()
     }
     return found.map((stored, i) => {

@@ -9,6 +9,7 @@ import { Readable } from 'node:stream'
 import { StoreError } from '../base/errors.js'
 import type { Backend, BlobUpload } from '../member/backend.js'
 import type { Put } from '../wire/command.js'
+import { follow } from './follow-signal.js'
 import { Turns } from './turns.js'
 import { Watchdog } from './watchdog.js'
 import type { PipelineLimits, WritePipeline } from './write-pipeline.js'
@@ -121,19 +122,19 @@ export class Uploads {
     spec: UploadSpec,
   ): Promise<ReadonlyMap<Put, Uploaded>> {
     const ending = new AbortController()
-    const { signal } = spec
-    const either = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal])
+    const unfollow = follow(ending, spec.signal)
     const uploaded = new Map<Put, Uploaded>()
     let failure: { readonly error: unknown } | undefined
     const store = async (put: Put, source: Source): Promise<void> => {
       try {
-        uploaded.set(put, await this.#upload(put.key, source, { ...spec, signal: either }))
+        uploaded.set(put, await this.#upload(put.key, source, { ...spec, signal: ending.signal }))
       } catch (error) {
         failure ??= { error }
         ending.abort()
       }
     }
     await Promise.all([...sources].map(([put, source]) => store(put, source)))
+    unfollow()
     if (failure === undefined) return uploaded
     for (const upload of uploaded.values()) upload.drop()
     throw failure.error

@@ -10,6 +10,7 @@ import type { Blobs, BlobUpload, FetchRequest, UploadRequest } from '../../membe
 import type { Ask } from '../../wire/client-ask.js'
 import type { Reply } from '../../wire/client-reply.js'
 import { decodeManifest, encodeManifest } from '../../wire/manifest.js'
+import { follow } from '../follow-signal.js'
 import { piecesOf, sliceOf } from '../large-value.js'
 import { Turns } from '../turns.js'
 import { type Asking, abortedBy, askOnce, attempt, expectReply, isElsewhere } from './asking.js'
@@ -102,6 +103,7 @@ class RemoteUpload implements BlobUpload {
   readonly #request: UploadRequest
   readonly #dropped = new AbortController()
   readonly #signal: AbortSignal
+  readonly #unfollow: () => void
   #at: { readonly link: MemberLink; readonly id: number } | undefined
   #leave: (() => void) | undefined
   #failure: { readonly error: unknown } | undefined
@@ -113,9 +115,8 @@ class RemoteUpload implements BlobUpload {
     this.#route = route
     this.#turns = turns
     this.#request = request
-    const { signal } = request
-    const own = this.#dropped.signal
-    this.#signal = signal === undefined ? own : AbortSignal.any([signal, own])
+    this.#unfollow = follow(this.#dropped, request.signal)
+    this.#signal = this.#dropped.signal
     this.#signal.addEventListener('abort', () => this.#fail(abortedBy(this.#signal)), {
       once: true,
     })
@@ -142,11 +143,13 @@ class RemoteUpload implements BlobUpload {
       this.#manifest = Buffer.from(expectReply(reply, 'bytes').bytes)
     })
     await this.#until(() => this.#manifest !== undefined)
+    this.#unfollow()
     this.#leave?.()
     return this.#manifest!
   }
 
   drop(): void {
+    this.#unfollow()
     this.#leave?.()
     this.#at?.link.tell({ type: 'blobDrop', upload: this.#at.id })
     this.#at = undefined
