@@ -74,6 +74,8 @@ interface Transfer {
   readonly to: NodeId
   /** What the core asked for; undefined when the receiver asked, to rebuild its state. */
   readonly wanted: SnapshotWanted | undefined
+  /** What the core asked for before the receiver asked itself: it waits to hear how that ended. */
+  readonly owed: SnapshotWanted | undefined
   readonly atLeast: LogIndex
   readonly abort: AbortController
   phase: TransferView['phase']
@@ -201,6 +203,7 @@ export class SnapshotSender {
     this.#transfers.set(to, {
       to,
       wanted,
+      owed: wanted === undefined ? (former?.wanted ?? former?.owed) : undefined,
       atLeast,
       abort: new AbortController(),
       phase: 'waiting',
@@ -244,7 +247,15 @@ export class SnapshotSender {
       // Who went silent may have installed it: the core finds out by asking for what comes next (trap T-20).
       const ok = transfer.outcome === 'unknown'
       if (wanted !== undefined) driver.step({ type: 'snapshotStatus', peer: to, ok })
+      this.#settleOwed(transfer)
     }
+  }
+
+  /** What the receiver has by now the core finds out by asking for what comes next (trap T-20). */
+  #settleOwed({ to, owed }: Transfer): void {
+    const { core, driver } = this.#parts
+    if (owed === undefined || core.role !== 'leader' || core.term !== owed.term) return
+    driver.step({ type: 'snapshotStatus', peer: to, ok: true })
   }
 
   /** Whether nothing has come since the offer for so long that it may be lost. */
@@ -350,6 +361,7 @@ export class SnapshotSender {
     this.#parts.noted(transfer.to, 'installed', transfer.index)
     if (transfer.wanted === undefined) {
       this.#remove(transfer)
+      this.#settleOwed(transfer)
       return
     }
     transfer.phase = 'ending'
