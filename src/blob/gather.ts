@@ -33,6 +33,8 @@ export interface GatherCall {
   readonly giveUpAt: number
   /** Why nobody waits for it any more. */
   ended(): unknown
+  /** Whether the part is dead, so that waiting for those who are away is in vain. */
+  isGone(): Promise<boolean>
 }
 
 /** Whom to ask for which shard of a part with `dataShards`, in order; each index once. */
@@ -169,6 +171,7 @@ export class Gather {
   /** Whether those who were away are to be asked again, after a pause. */
   async #again(): Promise<boolean> {
     if (!this.mayReturn || this.#parts.time.now() + PAUSE_MS >= this.#call.giveUpAt) return false
+    if (await this.#call.isGone()) return false
     await this.#woken(PAUSE_MS)
     for (const candidate of this.#candidates) {
       if (candidate.state === 'away') candidate.state = 'idle'

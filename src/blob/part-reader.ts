@@ -36,7 +36,7 @@ export interface ReaderParts extends GatherParts {
 }
 
 /** For whom a part is read. */
-export type ReadCall = Omit<GatherCall, 'except'>
+export type ReadCall = Omit<GatherCall, 'except' | 'isGone'>
 
 /** Bytes `[from, to)` of the body of a data shard. */
 interface Stretch {
@@ -87,9 +87,10 @@ export class PartReader {
   /** k shards whose data has the part's digest. */
   async #gather(
     source: PartSource,
-    call: GatherCall,
+    call: Omit<GatherCall, 'isGone'>,
   ): Promise<{ readonly given: readonly GivenShard[]; readonly data: Buffer }> {
-    const gather = new Gather(this.#parts, source, call)
+    const isGone = async (): Promise<boolean> => (await this.#isGone(source)) === true
+    const gather = new Gather(this.#parts, source, { ...call, isGone })
     for (;;) {
       const given = await gather.run()
       if (given === undefined) throw await this.#unreadable(source, gather)
