@@ -7,7 +7,7 @@ import type { Seat } from './seat.js'
 /** A call may take so much longer than its timeout: some ticks, and what a slow turn takes. */
 export const LATE_MS = 500
 /** With large values a timeout bounds how long a call makes no progress: it may be stored in vain before. */
-const LARGE_PATIENCE = 3
+const LARGE_PATIENCE = 8
 
 /** A process that is asked, and who asks it: when it has ended nothing more is. */
 export interface Process {

@@ -62,6 +62,7 @@ export class ModelMachine {
   readonly #digests: number[] = [0]
   readonly #statuses: (readonly string[])[] = [[]]
   readonly #applied: AppliedRequest[] = []
+  #ownRequests = 0
   #expired: Expired[] = []
 
   constructor(maxClients: number, readValue: ReadValue, coded: CodedJudge) {
@@ -197,7 +198,8 @@ export class ModelMachine {
     this.#applied.push({
       index,
       client: request.clientId.toString('hex'),
-      seq: isOwnRequest(request) ? index : request.seq,
+      // They are safe to repeat and have no numbers; several may stand in one entry.
+      seq: isOwnRequest(request) ? ++this.#ownRequests : request.seq,
       commands: commands.map((command) => command.map((change) => this.#readChange(change))),
     })
     return outcomes.flatMap(({ result }) => (result === undefined ? [] : [result]))
