@@ -108,8 +108,8 @@ export class ShardAnswers {
       this.#cluster.send(from, FRAME_SHARD_PIECE, answer)
     } catch (error) {
       if (!isOperating(error)) this.#work.fail(error)
-      // The disk does not give it: whoever asked does without.
-      this.#cluster.send(from, FRAME_SHARD_PIECE, encodeNoPiece(ask.id, 'missing'))
+      // The disk does not give it now: whoever asked does without, or asks again.
+      this.#cluster.send(from, FRAME_SHARD_PIECE, encodeNoPiece(ask.id, 'busy'))
     } finally {
       this.#served.set(from, this.#served.get(from)! - 1)
     }

@@ -103,8 +103,8 @@ export class ShardSource {
       if (given !== undefined) return given
     } catch (error) {
       if (!isOperating(error)) throw error
-      if (error instanceof StoreError) return 'lost'
-      // The disk does not give it: as good as damaged.
+      // The disk does not give it now; whether it is lost finds the scrub, which asks again.
+      return error instanceof StoreError ? 'lost' : 'away'
     }
     this.#parts.onDamaged(shard)
     return 'lost'

@@ -19,8 +19,10 @@ test('msgpack keeps what JSON keeps, and Map, Set, Date, BigInt and bytes beside
   fc.assert(
     // A key named __proto__ is left out on purpose by msgpackr: decoding it would reach the prototype.
     fc.property(fc.jsonValue(), (value) => {
-      fc.pre(!JSON.stringify(value).includes('__proto__'))
-      assert.deepEqual(roundTrip(value, 'msgpack'), value)
+      const text = JSON.stringify(value)
+      fc.pre(!text.includes('__proto__'))
+      // What JSON keeps: a negative zero is none.
+      assert.deepEqual(roundTrip(value, 'msgpack'), JSON.parse(text))
     }),
   )
   const rich = {
