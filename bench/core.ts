@@ -40,6 +40,7 @@ const OPTIONS: Omit<CoreOptions, 'id' | 'seed'> = {
   maxUncommittedBytes: 64 << 20,
   maxApplyBytes: 4 << 20,
   entryCacheBytes: 32 << 20,
+  commitNotice: 'afterApply',
 }
 
 const INIT: CoreInit = {

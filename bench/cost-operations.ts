@@ -28,6 +28,7 @@ interface Case {
 const VALUE = makeValue(128, 1)
 const LARGE_VALUE = makeValue(1_048_576, 1)
 const MANY = 64
+const IN_ROW = 8
 const EVERYONE: readonly Caller[] = ['leader', 'follower', 'client']
 const KEYS: readonly string[] = Array.from({ length: MANY }, (_, i) => keyOf(i))
 
@@ -54,6 +55,14 @@ const CASES: readonly Case[] = [
     calls: MANY,
     callers: EVERYONE,
     run: (on) => eachKey((key) => on.put(key, VALUE)),
+  },
+  {
+    operation: `${IN_ROW} puts, one after another`,
+    calls: IN_ROW,
+    callers: EVERYONE,
+    run: async (on) => {
+      for (const key of KEYS.slice(0, IN_ROW)) await on.put(key, VALUE)
+    },
   },
   {
     operation: `batch of ${MANY} puts`,

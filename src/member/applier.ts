@@ -64,9 +64,9 @@ export class Applier {
     return this.#task
   }
 
-  /** Applies the entries of a task and tells the core; never rejects. */
-  apply(task: ApplyTask): Promise<void> {
-    this.#task = this.#apply(task.entries).catch((error: unknown) => this.#ports.fail(error))
+  /** Applies the entries of a task, beginning at `start`, and tells the core; never rejects. */
+  apply(task: ApplyTask, start: Promise<void> | undefined): Promise<void> {
+    this.#task = this.#apply(task.entries, start).catch((error) => this.#ports.fail(error))
     return this.#task
   }
 
@@ -105,7 +105,8 @@ export class Applier {
     this.#open()
   }
 
-  async #apply(entries: readonly Entry[]): Promise<void> {
+  async #apply(entries: readonly Entry[], start: Promise<void> | undefined): Promise<void> {
+    await start
     await this.#awaitRoom(entries)
     while (!this.#isStopped) {
       if (this.#gate !== undefined) await this.#gate

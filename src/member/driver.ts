@@ -223,13 +223,19 @@ export class Driver {
     if (ready.append !== undefined) this.#append(ready.append)
     if (ready.apply !== undefined) {
       this.#applyingSince = this.#time.now()
-      this.own(this.#applier.apply(ready.apply))
+      // Others wait for the write: it is on its way before applying takes its part of a turn.
+      const isWriting = ready.append !== undefined && ready.append.entries.length > 0
+      this.own(this.#applier.apply(ready.apply, isWriting ? this.#nextTurn() : undefined))
     }
     for (const proposed of ready.proposed) hooks.onProposed(proposed)
     for (const dropped of ready.dropped) hooks.onDropped(dropped)
     for (const read of ready.reads) hooks.onReadIndex(read)
     for (const fetch of ready.fetches) this.own(this.#fetch(fetch))
     for (const wanted of ready.snapshotsWanted) hooks.onSnapshotWanted(wanted)
+  }
+
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#time.soon(resolve))
   }
 
   #onApplied(applied: readonly AppliedEntry[]): void {

@@ -7,15 +7,6 @@
  * others are before it deals with them (trap T-57). After a fatal error (a failed write of the log, a broken invariant)
  * nothing is acknowledged any more, everybody waiting is told, and only `close` is left.
  */
-/**
- * All parts of one member and what connects them: effects of the core go to those they concern, and what one part
- * learns goes to the others.
- *
- * Lifetimes: everything is made at once and started in the order space, catching up, transport, clock; closed the other
- * way round. The transport comes when everything known to be committed is applied, so that this member knows who the
- * others are before it deals with them (trap T-57). After a fatal error (a failed write of the log, a broken invariant)
- * nothing is acknowledged any more, everybody waiting is told, and only `close` is left.
- */
 import { StoreError } from '../base/errors.js'
 import type { Env } from '../env/env.js'
 import type { AppliedEntry, Configuration } from '../machine/state-machine.js'

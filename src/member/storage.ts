@@ -175,6 +175,7 @@ export function coreOptions(options: MemberOptions, id: NodeId, seed: number): C
     maxUncommittedBytes: limits.maxUncommittedBytes,
     maxApplyBytes: limits.maxApplyBytes,
     entryCacheBytes: limits.entryCacheBytes,
+    commitNotice: 'afterApply',
   }
 }
 

@@ -21,6 +21,11 @@ export class ApplyQueue {
     this.#state = state
   }
 
+  /** Whether everything that can be applied is. */
+  get isIdle(): boolean {
+    return this.#outstanding === undefined && !this.hasNext
+  }
+
   get hasNext(): boolean {
     if (this.#outstanding !== undefined) return false
     const { log } = this.#state

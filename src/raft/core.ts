@@ -21,6 +21,7 @@ import {
   readLocally,
   sealReads,
   startTransfer,
+  tellCommit,
   tickLeader,
 } from './leader.js'
 import { applyConfChange } from './reconfigure.js'
@@ -157,7 +158,10 @@ export class RaftCore {
       !state.outbox.isEmpty ||
       this.#isSoftChanged() ||
       (!state.isHalted &&
-        (this.#appends.hasNext || this.#applies.hasNext || this.#hasReadsToSend()))
+        (this.#appends.hasNext ||
+          this.#applies.hasNext ||
+          this.#hasReadsToSend() ||
+          this.#hasCommitToTell()))
     )
   }
 
@@ -165,6 +169,7 @@ export class RaftCore {
   ready(): Ready {
     const state = this.#state
     if (!state.isHalted && this.#hasReadsToSend()) this.#sendReads()
+    if (!state.isHalted && this.#hasCommitToTell()) tellCommit(state)
     const append = state.isHalted ? undefined : this.#appends.take()
     const apply = state.isHalted ? undefined : this.#applies.take()
     const soft = this.#takeSoft()
@@ -287,6 +292,10 @@ export class RaftCore {
     if (role === 'leader') readLocally(state, token)
     else if (leader === NONE) outbox.drop(token, 'notLeader', NONE)
     else if (!state.forwardedReads.add(token)) outbox.drop(token, 'overloaded', leader)
+  }
+
+  #hasCommitToTell(): boolean {
+    return this.#state.isCommitUntold && this.#applies.isIdle
   }
 
   #hasReadsToSend(): boolean {

@@ -183,6 +183,12 @@ export function advanceCommit(state: CoreState): boolean {
   return state.log.commitTo(index)
 }
 
+/** Tells the peers of the commit index that have not heard of it by an append (CoreOptions.commitNotice). */
+export function tellCommit(state: CoreState): void {
+  state.isCommitUntold = false
+  for (const peer of state.tracker.peers) if (peer.id !== state.id) bumpCommit(state, peer)
+}
+
 /** Proposes to leave a joint configuration that is to be left without being asked, once it is in force. */
 export function leaveJointIfDue(state: CoreState): void {
   if (state.role !== 'leader' || !state.tracker.conf.autoLeave) return
@@ -234,8 +240,8 @@ function handleAppendResponse(state: CoreState, message: AppendResponseMessage):
   const isRecovering = peer.state === 'probe' && peer.match === message.index
   if (!peer.matchTo(message.index) && !isRecovering) return
   takeMatch(state, peer)
-  if (advanceCommit(state)) broadcastAppend(state)
-  else if (!isOwn && peer.canBumpCommit(state.log.commitIndex)) sendAppend(state, peer)
+  if (advanceCommit(state)) announceCommit(state)
+  else if (!isOwn && !state.isCommitUntold) bumpCommit(state, peer)
   if (isOwn) return
   while (sendEntries(state, peer)) {
     // The window may have room for several messages now.
@@ -243,6 +249,18 @@ function handleAppendResponse(state: CoreState, message: AppendResponseMessage):
   if (peer.id === state.transferTarget && peer.match === state.log.lastIndex) {
     sendTimeoutNow(state, peer.id)
   }
+}
+
+/** A newer commit index is told now, or by `tellCommit`. */
+function announceCommit(state: CoreState): void {
+  // After a configuration change is applied this node may have left, and nobody would tell the others.
+  const mayWait = state.pendingConfIndex <= state.log.appliedIndex
+  if (mayWait && state.options.commitNotice === 'afterApply') state.isCommitUntold = true
+  else broadcastAppend(state)
+}
+
+function bumpCommit(state: CoreState, peer: Progress): void {
+  if (peer.canBumpCommit(state.log.commitIndex)) sendAppend(state, peer)
 }
 
 /** The peer has more of the log than was known: sending to it may become easier. */
@@ -306,7 +324,10 @@ function readFor(state: CoreState, asker: NodeId, context: number): void {
 }
 
 function answerRead(state: CoreState, to: NodeId, context: number, index: number): void {
-  const { id: from, term } = state
+  const { id: from, term, isCommitUntold, tracker } = state
+  // The asker waits until it has applied `index`; it need not wait for this node to apply it first.
+  const peer = isCommitUntold ? tracker.find(to) : undefined
+  if (peer !== undefined) bumpCommit(state, peer)
   state.outbox.send({ type: 'readIndexResponse', from, to, term, index, context })
 }
 

@@ -56,6 +56,8 @@ export class CoreState {
   pendingConfIndex: LogIndex = 0
   /** Bytes of data proposed by this leader and not applied yet. */
   uncommittedBytes = 0
+  /** Whether there may be peers that are yet to hear of the commit index (CoreOptions.commitNotice). */
+  isCommitUntold = false
   /**
    * Ticks for which a restarted node still keeps the loyalty that it may have shown before: a leader's lease
    * counts on it. A node that was never in a term has shown none.
@@ -169,6 +171,7 @@ export class CoreState {
     this.transferTarget = NONE
     this.pendingConfIndex = 0
     this.uncommittedBytes = 0
+    this.isCommitUntold = false
     this.lease.reset()
     this.tracker.reset(this.log.lastIndex)
   }

@@ -375,6 +375,11 @@ export interface CoreOptions {
   readonly maxApplyBytes: number
   /** Bodies of durable entries kept in memory for followers; older ones are fetched. */
   readonly entryCacheBytes: number
+  /**
+   * When peers hear of a newer commit index for which no append goes to them anyway: at once, or when what it commits
+   * is applied here, which spares a message and its answer where the next proposal comes by then.
+   */
+  readonly commitNotice: 'atOnce' | 'afterApply'
   /** Takes configuration changes into the log unchecked; those that are invalid when applied change nothing. */
   readonly disableConfChangeValidation?: boolean
 }

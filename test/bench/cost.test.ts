@@ -12,6 +12,7 @@ members, caller, operation                          RT msg fs   bytes
 1 leader   put, ack applied                            0   0  1       0
 1 leader   put, ack all                                0   0  1       0
 1 leader   64 puts of one turn                         0   0  1       0
+1 leader   8 puts, one after another                   0   0  8       0
 1 leader   batch of 64 puts                            0   0  1       0
 1 leader   txn, compare and swap                       0   0  1       0
 1 leader   get, strong                                 0   0  0       0
@@ -34,6 +35,9 @@ members, caller, operation                          RT msg fs   bytes
 3 leader   64 puts of one turn                         1   8  3   20814
 3 follower 64 puts of one turn                         2  10  3   30970
 3 client   64 puts of one turn                         2  10  3   30970
+3 leader   8 puts, one after another                   8  36 24    6128
+3 follower 8 puts, one after another                  16  80 24   10376
+3 client   8 puts, one after another                  16  80 24   10376
 3 leader   batch of 64 puts                            1   8  3   20824
 3 follower batch of 64 puts                            2  10  3   30985
 3 client   batch of 64 puts                            2  10  3   30985

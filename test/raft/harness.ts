@@ -52,6 +52,7 @@ export const TEST_OPTIONS: Omit<CoreOptions, 'id'> = {
   maxUncommittedBytes: 1 << 26,
   maxApplyBytes: 1 << 20,
   entryCacheBytes: 1 << 20,
+  commitNotice: 'atOnce',
 }
 
 export function bytes(text: string): Uint8Array {

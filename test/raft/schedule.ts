@@ -74,6 +74,7 @@ const TIGHT: Partial<CoreOptions> = {
   maxBytesPerMessage: 100,
   maxApplyBytes: 100,
   entryCacheBytes: 150,
+  commitNotice: 'afterApply',
   maxUncommittedBytes: 200,
 }
 

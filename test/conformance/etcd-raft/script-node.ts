@@ -419,6 +419,7 @@ function optionsOf(id: NodeId, directive: Directive): CoreOptions {
     maxUncommittedBytes: UNBOUNDED,
     maxApplyBytes: number('max-committed-size-per-ready'),
     entryCacheBytes: UNBOUNDED,
+    commitNotice: 'atOnce',
     disableConfChangeValidation: isOn(directive, 'disable-conf-change-validation'),
   }
 }
