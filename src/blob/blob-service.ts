@@ -34,7 +34,7 @@ import { DecodeError } from '../wire/command.js'
 import type { BlobId } from '../wire/manifest.js'
 import { ByteBudget } from './byte-budget.js'
 import { type BlobCluster, Ticks, type WorkOwner } from './cluster.js'
-import { type FetchCall, Fetches } from './fetch.js'
+import { Fetches, type FetchRequest } from './fetch.js'
 import { Intake } from './intake.js'
 import { Introduced } from './introduced.js'
 import { Latencies } from './latencies.js'
@@ -55,7 +55,7 @@ import type { ShardStore } from './shard-store.js'
 import { StateReader } from './state-reader.js'
 import type { BlobStatus } from './status.js'
 import { Sweep } from './sweep.js'
-import { Upload, type UploadCall, type UploadOptions, type UploadParts } from './upload.js'
+import { Upload, type UploadOptions, type UploadParts, type UploadRequest } from './upload.js'
 
 /** How large values are handled. */
 export interface BlobOptions extends UploadOptions {
@@ -160,7 +160,7 @@ export class BlobService {
   }
 
   /** As Blobs.upload of the member. @throws {StoreError} QUORATE_OVERLOADED; why nothing is done here any more */
-  upload(call: UploadCall): Upload {
+  upload(call: UploadRequest): Upload {
     if (this.#ended !== undefined) throw this.#ended
     if (this.#uploads.size >= UPLOADS_MAX) {
       const message = `${UPLOADS_MAX} large values are being written here already`
@@ -172,7 +172,7 @@ export class BlobService {
   }
 
   /** As Blobs.fetch of the member. */
-  async fetch(call: FetchCall): Promise<Buffer> {
+  async fetch(call: FetchRequest): Promise<Buffer> {
     if (this.#ended !== undefined) throw this.#ended
     return this.#fetches.fetch(call)
   }

@@ -2,7 +2,7 @@
 import { StoreError } from '../base/errors.js'
 import type { Time } from '../env/time.js'
 import { DecodeError } from '../wire/command.js'
-import { decodeManifest, type Manifest } from '../wire/manifest.js'
+import { decodeManifest, type Manifest, spansOf } from '../wire/manifest.js'
 import type { ByteBudget } from './byte-budget.js'
 import { aborted } from './cluster.js'
 import type { PartReader } from './part-reader.js'
@@ -10,10 +10,12 @@ import type { PartReader } from './part-reader.js'
 /** What cannot be had for so long is not waited for, however much time the caller has. */
 const PATIENCE_MS = 5_000
 
-/** Which bytes are asked for; as FetchRequest of the member. */
-export interface FetchCall {
+/** Bytes of a large value. */
+export interface FetchRequest {
   readonly key: Uint8Array
+  /** Encoded, as it was read. */
   readonly manifest: Uint8Array
+  /** From `start` up to and without `end`. */
   readonly start: number
   readonly end: number
   readonly deadline: number
@@ -23,12 +25,12 @@ export interface FetchCall {
 /** One fetch under way. */
 class Fetch {
   readonly stopped: Promise<never>
-  readonly #call: FetchCall
+  readonly #call: FetchRequest
   readonly #reject: (error: unknown) => void
   readonly #abort = (): void => this.stop(aborted(this.#call.signal!))
   #error: unknown
 
-  constructor(call: FetchCall) {
+  constructor(call: FetchRequest) {
     this.#call = call
     let reject: (error: unknown) => void = () => {}
     this.stopped = new Promise((_, no) => {
@@ -79,7 +81,7 @@ export class Fetches {
   }
 
   /** As Blobs.fetch of the member. */
-  async fetch(call: FetchCall): Promise<Buffer> {
+  async fetch(call: FetchRequest): Promise<Buffer> {
     const fetch = new Fetch(call)
     this.#fetches.add(fetch)
     try {
@@ -102,27 +104,21 @@ export class Fetches {
     for (const fetch of this.#fetches) fetch.stop(error)
   }
 
-  async #read(call: FetchCall, fetch: Fetch): Promise<Buffer> {
+  async #read(call: FetchRequest, fetch: Fetch): Promise<Buffer> {
     const { key, start } = call
     const manifest = this.#manifestOf(call.manifest)
     const end = Math.min(call.end, manifest.bytes)
     const giveUpAt = Math.min(call.deadline, this.#time.now() + PATIENCE_MS)
     const pieces: Buffer[] = []
-    let partStart = 0
-    for (const part of manifest.parts) {
-      const partEnd = partStart + part.bytes
-      if (partStart >= end) break
-      if (partEnd > start) {
-        const from = Math.max(start, partStart) - partStart
-        const to = Math.min(end, partEnd) - partStart
-        const read = () =>
-          this.#reader.read({ key, manifest, part }, from, to, {
-            giveUpAt,
-            ended: () => fetch.error,
-          })
-        pieces.push(await this.#within(part.bytes, fetch, read))
-      }
-      partStart = partEnd
+    for (const { part, from, to } of spansOf(manifest.parts, { start, end })) {
+      const read = () =>
+        this.#reader.read(
+          { key, manifest, part },
+          Math.max(start, from) - from,
+          Math.min(end, to) - from,
+          { giveUpAt, ended: () => fetch.error },
+        )
+      pieces.push(await this.#within(part.bytes, fetch, read))
     }
     return Buffer.concat(pieces)
   }

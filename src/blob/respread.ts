@@ -15,7 +15,7 @@ import { chooseDataShards } from './data-shards.js'
 import type { PartReader } from './part-reader.js'
 import type { Rate } from './rate.js'
 import type { StateReader } from './state-reader.js'
-import type { Upload, UploadCall } from './upload.js'
+import type { Upload, UploadRequest } from './upload.js'
 
 const QUEUE_MAX = 1024
 const READ_MS = 10_000
@@ -36,7 +36,7 @@ export interface RespreadParts {
   onDone(): void
   /** Whether this member leads and has applied an entry of its own term. */
   isLeading(): boolean
-  upload(call: UploadCall): Upload
+  upload(call: UploadRequest): Upload
   propose(request: Buffer): void
   ended(): unknown
 }

@@ -57,10 +57,13 @@ export interface UploadParts extends AttemptParts {
   drop(id: BlobId, key: Uint8Array): void
 }
 
-/** What is to be stored. */
-export interface UploadCall {
+/** What is to be stored as shards. */
+export interface UploadRequest {
+  /** Under which its manifest will be put. */
   readonly key: Uint8Array
+  /** Whether it is a stream, to which no value encoding is applied. */
   readonly isStream: boolean
+  /** On the clock of who carries it out: no progress of `uploadStallMs` ends it as well. */
   readonly deadline: number
   readonly signal: AbortSignal | undefined
 }
@@ -68,7 +71,7 @@ export interface UploadCall {
 /** See the file's comment. */
 export class Upload {
   readonly #parts: UploadParts
-  readonly #call: UploadCall
+  readonly #call: UploadRequest
   readonly #key: Buffer
   readonly #onEnd: (upload: Upload) => void
   readonly #abort = (): void => this.#fail(aborted(this.#call.signal!))
@@ -88,7 +91,7 @@ export class Upload {
   #isEnded = false
 
   /** @param onEnd is called once, when there is nothing more to do */
-  constructor(parts: UploadParts, call: UploadCall, onEnd: (upload: Upload) => void) {
+  constructor(parts: UploadParts, call: UploadRequest, onEnd: (upload: Upload) => void) {
     this.#parts = parts
     this.#call = call
     this.#key = Buffer.from(call.key)

@@ -5,7 +5,9 @@
  * hot path: one object per operation, and everything of one turn of the event loop travels together.
  */
 import type { StoreError } from '../base/errors.js'
+import type { FetchRequest } from '../blob/fetch.js'
 import type { BlobStatus } from '../blob/status.js'
+import type { UploadRequest } from '../blob/upload.js'
 import type { KeyRange } from '../env/database.js'
 import type { LogIndex, Role, Term } from '../raft/types.js'
 import type { BackupOptions, BackupResult } from '../snapshot/backup.js'
@@ -338,29 +340,6 @@ export interface BlobUpload {
   finish(): Promise<Uint8Array>
   /** Nothing refers to it, nor ever will: its shards may go. Never called after a write of the manifest was sent. */
   drop(): void
-}
-
-/** What is to be stored as shards. */
-export interface UploadRequest {
-  /** Under which its manifest will be put. */
-  readonly key: Uint8Array
-  /** Whether it is a stream, to which no value encoding is applied. */
-  readonly isStream: boolean
-  /** On the backend's clock: no progress of `uploadStallMs` ends it as well. */
-  readonly deadline: number
-  readonly signal: AbortSignal | undefined
-}
-
-/** Bytes of a large value. */
-export interface FetchRequest {
-  readonly key: Uint8Array
-  /** Encoded, as it was read. */
-  readonly manifest: Uint8Array
-  /** From `start` up to and without `end`. */
-  readonly start: number
-  readonly end: number
-  readonly deadline: number
-  readonly signal: AbortSignal | undefined
 }
 
 /** The large values of a backend. */

@@ -6,9 +6,10 @@
  * it has may be in a request of its own that is still under way, and is left to the rules for what nothing refers to.
  */
 import { StoreError } from '../base/errors.js'
+import type { UploadRequest } from '../blob/upload.js'
 import type { BlobAsk } from '../wire/client-ask.js'
 import type { Reply } from '../wire/client-reply.js'
-import { type Backend, type BlobUpload, FETCH_BYTES_MAX, type UploadRequest } from './backend.js'
+import { type Backend, type BlobUpload, FETCH_BYTES_MAX } from './backend.js'
 
 const UPLOADS_MAX = 128
 const WRITES_MAX = 16

@@ -9,7 +9,7 @@
  *      disconnected, and one that takes nothing for SLOW_MS is disconnected
  */
 import { StoreError } from '../base/errors.js'
-import type { LogIndex, Role, Term } from '../raft/types.js'
+import type { Role } from '../raft/types.js'
 import { mayAct } from '../transport/client-roles.js'
 import type { ClientHandlers, ClientPort } from '../transport/served-client.js'
 import { type Ask, decodeAsks, FRAME_ASKS, FRAME_NEWS } from '../wire/client-ask.js'
@@ -18,10 +18,11 @@ import type { CallResult } from '../wire/envelope.js'
 import { decodeRequest, FRAME_REQUEST } from '../wire/forward.js'
 import { decodeReadCalls, FRAME_READS, type ReadAnswer, type ReadCall } from '../wire/read-call.js'
 import { validateRequest } from '../wire/validate-request.js'
-import type { Backend, PendingRead, RequestLink, Served, StoredValue } from './backend.js'
+import type { Backend, RequestLink, Served, StoredValue } from './backend.js'
 import { asStoreError, ClientAsks } from './client-asks.js'
 import { refusalOfCall } from './client-calls.js'
 import { ClientOutput } from './client-output.js'
+import { DemandedRead } from './demand.js'
 
 const WAITING_MAX = 16_384
 const INPUT_BYTES = 16_777_216
@@ -239,14 +240,7 @@ export class ClientDesk implements ClientHandlers {
 }
 
 /** A client's read on its way through this member. */
-class ClientRead implements PendingRead {
-  readonly keys: readonly Uint8Array[]
-  readonly level: ReadCall['level']
-  readonly onBehind: ReadCall['onBehind']
-  readonly minIndex: LogIndex
-  readonly minTerm: Term
-  readonly maxStalenessMs: number
-  readonly deadline: number
+class ClientRead extends DemandedRead {
   readonly #id: number
   readonly #isGone: () => boolean
   readonly #answer: (answer: ReadAnswer) => void
@@ -257,14 +251,8 @@ class ClientRead implements PendingRead {
     isGone: () => boolean,
     answer: (answer: ReadAnswer) => void,
   ) {
+    super(call.keys, call, deadline)
     this.#id = call.id
-    this.keys = call.keys
-    this.level = call.level
-    this.onBehind = call.onBehind
-    this.minIndex = call.minIndex
-    this.minTerm = call.minTerm
-    this.maxStalenessMs = call.maxStalenessMs
-    this.deadline = deadline
     this.#isGone = isGone
     this.#answer = answer
   }

@@ -1,17 +1,12 @@
 /** Waiting for a state without reading anything: what views, backups and the member itself do. */
-import { StoreError } from '../base/errors.js'
-import type { LogIndex, Term } from '../raft/types.js'
-import type { PendingRead, ReadDemand } from './backend.js'
+import type { ReadDemand } from './backend.js'
+import { DemandedRead } from './demand.js'
+import { readAborted } from './read-refusals.js'
+
+const NO_KEYS: readonly Uint8Array[] = []
 
 /** A read without keys; it fails with QUORATE_ABORTED when `signal` aborts. */
-export class Reach implements PendingRead {
-  readonly keys: readonly Uint8Array[] = []
-  readonly level: PendingRead['level']
-  readonly minIndex: LogIndex
-  readonly minTerm: Term
-  readonly maxStalenessMs: number
-  readonly onBehind: PendingRead['onBehind']
-  readonly deadline: number
+export class Reach extends DemandedRead {
   readonly fail: (error: unknown) => void
   readonly complete: () => void
   readonly #signal: AbortSignal | undefined
@@ -22,14 +17,9 @@ export class Reach implements PendingRead {
     resolve: () => void,
     reject: (error: unknown) => void,
   ) {
-    this.level = demand.level
-    this.minIndex = demand.minIndex
-    this.minTerm = demand.minTerm
-    this.maxStalenessMs = demand.maxStalenessMs
-    this.onBehind = demand.onBehind
-    this.deadline = demand.deadline
+    super(NO_KEYS, demand, demand.deadline)
     this.#signal = signal
-    const onAbort = () => reject(abortedBy(signal))
+    const onAbort = () => reject(readAborted(signal))
     this.complete = () => {
       signal?.removeEventListener('abort', onAbort)
       resolve()
@@ -45,10 +35,4 @@ export class Reach implements PendingRead {
   get abandoned(): boolean {
     return this.#signal?.aborted === true
   }
-}
-
-function abortedBy(signal: AbortSignal | undefined): StoreError {
-  return new StoreError('QUORATE_ABORTED', 'the read was aborted by its caller', {
-    cause: signal?.reason,
-  })
 }

@@ -9,6 +9,7 @@ import type { Time } from '../env/time.js'
 import type { ReadAnswer, ReadCall } from '../wire/read-call.js'
 import { encodeReadAnswers, readAnswerBytes } from '../wire/read-call.js'
 import type { OnBehind, PendingRead, Served, StoredValue } from './backend.js'
+import { DemandedRead } from './demand.js'
 
 /** How a desk serves, and answers. */
 export interface ReadDeskPorts {
@@ -98,14 +99,7 @@ export class ReadDesk {
 }
 
 /** A read of somebody else. Answered once: what comes after that finds it settled. */
-class DeskRead implements PendingRead {
-  readonly keys: readonly Uint8Array[]
-  readonly level: PendingRead['level']
-  readonly minIndex: number
-  readonly minTerm: number
-  readonly maxStalenessMs: number
-  readonly onBehind: OnBehind
-  readonly deadline: number
+class DeskRead extends DemandedRead {
   abandoned = false
   readonly #id: number
   readonly #answer: (answer: ReadAnswer) => void
@@ -116,13 +110,7 @@ class DeskRead implements PendingRead {
     deadline: number,
     answer: (answer: ReadAnswer) => void,
   ) {
-    this.keys = call.keys
-    this.level = call.level
-    this.minIndex = call.minIndex
-    this.minTerm = call.minTerm
-    this.maxStalenessMs = call.maxStalenessMs
-    this.onBehind = onBehind
-    this.deadline = deadline
+    super(call.keys, call, deadline, onBehind)
     this.#id = call.id
     this.#answer = answer
   }

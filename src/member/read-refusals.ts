@@ -9,6 +9,13 @@ export interface ReadSituation {
   readonly hasLeader: boolean
 }
 
+/** Its caller has given it up. */
+export function readAborted(signal: AbortSignal | undefined): StoreError {
+  return new StoreError('QUORATE_ABORTED', 'the read was aborted by its caller', {
+    cause: signal?.reason,
+  })
+}
+
 /** The state has not reached the position. */
 export function behind(
   { level, minIndex }: PendingRead,

@@ -2,7 +2,9 @@
  * What clients ask this member about retained checkpoints: to have one made, and for what is here of the durable one.
  * Bounded by what a connection may have under way; nothing is held for a client between its calls.
  */
+
 import { StoreError } from '../base/errors.js'
+import type { FetchRequest } from '../blob/fetch.js'
 import type { ShardStore } from '../blob/shard-store.js'
 import type { Time } from '../env/time.js'
 import type { RetainedFile } from '../snapshot/retained-file.js'
@@ -15,7 +17,7 @@ import {
   type RetainedCall,
   type RetainedDescription,
 } from '../wire/retained-call.js'
-import type { FetchRequest, RetainedCheckpoint, RetainRequest } from './backend.js'
+import type { RetainedCheckpoint, RetainRequest } from './backend.js'
 
 /** How long a piece of a large value may take that other members have. */
 const FETCH_MS = 30_000

@@ -1,7 +1,7 @@
 /** Ranges of a large value: in which pieces they are fetched, and what of a manifest is about them. Pure. */
 import { StoreError } from '../base/errors.js'
 import { DecodeError } from '../wire/command.js'
-import { type BlobPart, decodeManifest, type Manifest } from '../wire/manifest.js'
+import { decodeManifest, type Manifest, spansOf } from '../wire/manifest.js'
 
 /** Bytes of a value, from `start` up to and without `end`. */
 export interface ByteRange {
@@ -43,18 +43,4 @@ export function sliceOf(manifest: Manifest, range: ByteRange): ByteRange & { man
   const parts = spans.map(({ part }) => part)
   const { start, end } = range
   return { manifest: { ...manifest, bytes, parts }, start: start - from, end: end - from }
-}
-
-/** The parts that bytes of `range` lie in, and where in the value they are. */
-function* spansOf(
-  parts: readonly BlobPart[],
-  { start, end }: ByteRange,
-): Generator<{ readonly part: BlobPart; readonly from: number; readonly to: number }, undefined> {
-  let from = 0
-  for (const part of parts) {
-    const to = from + part.bytes
-    if (from >= end) return
-    if (to > start && start < end) yield { part, from, to }
-    from = to
-  }
 }

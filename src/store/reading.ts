@@ -1,5 +1,4 @@
 /** A single read of the Store's own, on its way to a backend and back. */
-import { StoreError } from '../base/errors.js'
 import type {
   Backend,
   OnBehind,
@@ -8,6 +7,7 @@ import type {
   Served,
   StoredValue,
 } from '../member/backend.js'
+import { readAborted } from '../member/read-refusals.js'
 import type { ReadSpec } from './call-options.js'
 import { type Found, hasCoded, type WholeValue } from './large-reads.js'
 import type { SessionState } from './session-state.js'
@@ -114,11 +114,4 @@ export class Reading<R> implements PendingRead {
 /** What `served` says now: it may say something else later. */
 export function copyOf({ index, term, servedBy, role, stalenessMs }: Served): Served {
   return { index, term, servedBy, role, stalenessMs }
-}
-
-/** Of a read that its caller has given up. */
-export function readAborted(signal: AbortSignal): StoreError {
-  return new StoreError('QUORATE_ABORTED', 'the read was aborted by its caller', {
-    cause: signal.reason,
-  })
 }

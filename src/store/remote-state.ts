@@ -107,7 +107,8 @@ export class RemoteState implements BackupSource {
   }
 }
 
-function understood<T>(decode: () => T): T {
+/** What `decode` makes of an answer. @throws {StoreError} QUORATE_FORMAT when it is not understood */
+export function understood<T>(decode: () => T): T {
   try {
     return decode()
   } catch (cause) {

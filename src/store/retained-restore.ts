@@ -39,7 +39,7 @@ import {
 } from '../wire/retained-call.js'
 import { openShard, SHARD_BYTES_MAX } from '../wire/shard.js'
 import type { MaintenanceOptions, RestoredStore } from './maintenance.js'
-import type { Caller } from './remote-state.js'
+import { type Caller, understood } from './remote-state.js'
 
 /** How long a piece may take. */
 const PIECE_MS = 60_000
@@ -240,15 +240,6 @@ async function orNothing<T>(read: () => Promise<T>): Promise<T | undefined> {
   } catch (error) {
     if (error instanceof StoreError || error instanceof DecodeError) return undefined
     throw error
-  }
-}
-
-function understood<T>(decode: () => T): T {
-  try {
-    return decode()
-  } catch (cause) {
-    if (!(cause instanceof DecodeError)) throw cause
-    throw new StoreError('QUORATE_FORMAT', `the member's answer: ${cause.message}`, { cause })
   }
 }
 

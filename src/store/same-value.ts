@@ -2,7 +2,8 @@
  * Finds a large value again that was coded anew: its revision stays, no change is told of, and what it was coded into
  * before goes after the grace. Whoever has an older manifest of it finds the present one by key and revision.
  */
-import type { Backend, OnBehind, PendingRead, ReadLevel, StoredValue } from '../member/backend.js'
+import type { Backend, StoredValue } from '../member/backend.js'
+import { DemandedRead, demand } from '../member/demand.js'
 import type { LogIndex } from '../raft/types.js'
 import type { FetchSpec } from './large-reads.js'
 
@@ -30,22 +31,13 @@ interface LookupParts {
   readonly reject: (error: unknown) => void
 }
 
-class Lookup implements PendingRead {
-  readonly keys: readonly Uint8Array[]
-  readonly level: ReadLevel = 'session'
-  /** An older state may have what stood there before. */
-  readonly minIndex: LogIndex
-  readonly minTerm = 0
-  readonly maxStalenessMs: number = Number.POSITIVE_INFINITY
-  readonly onBehind: OnBehind = 'wait'
-  readonly deadline: number
+class Lookup extends DemandedRead {
   readonly abandoned = false
   readonly #parts: LookupParts
 
   constructor(parts: LookupParts) {
-    this.keys = [parts.key]
-    this.minIndex = parts.revision
-    this.deadline = parts.deadline
+    // An older state may have what stood there before.
+    super([parts.key], demand('session', parts.revision, parts.deadline), parts.deadline)
     this.#parts = parts
   }
 

@@ -1,10 +1,10 @@
 /** Scans: a run through the entries of one state, in blocks as they are consumed. */
 import type { KeyRange } from '../env/database.js'
 import type { ScanCursor, StateView } from '../member/backend.js'
+import { readAborted } from '../member/read-refusals.js'
 import type { ReadSpec, ScanSpec } from './call-options.js'
 import { decodeKey, decodeValue } from './encoding.js'
 import { groupsOf, type LargeReads, type WholeValue } from './large-reads.js'
-import { readAborted } from './reading.js'
 
 /** A scan fetches blocks of about this many entries and bytes. */
 const SCAN_ENTRIES = 512

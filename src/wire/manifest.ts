@@ -125,6 +125,20 @@ export function shardBytes({ bytes, dataShards }: Pick<BlobPart, 'bytes' | 'data
   return Math.ceil(bytes / dataShards)
 }
 
+/** The parts that bytes from `start` up to and without `end` lie in, and where in the value they are. */
+export function* spansOf(
+  parts: readonly BlobPart[],
+  { start, end }: { readonly start: number; readonly end: number },
+): Generator<{ readonly part: BlobPart; readonly from: number; readonly to: number }, undefined> {
+  let from = 0
+  for (const part of parts) {
+    const to = from + part.bytes
+    if (from >= end) return
+    if (to > start && start < end) yield { part, from, to }
+    from = to
+  }
+}
+
 /** The manifest's bytes, in memory of their own. */
 export function encodeManifest({ id, bytes, isStream, members, parts }: Manifest): Buffer {
   const size =

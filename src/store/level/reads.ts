@@ -16,6 +16,7 @@ import type {
   StateView,
   StoredValue,
 } from '../../member/backend.js'
+import { DemandedRead } from '../../member/demand.js'
 import type { SessionState } from '../session-state.js'
 import { LevelError } from './errors.js'
 import type { Fence } from './fence.js'
@@ -138,14 +139,7 @@ export class LevelReads {
 }
 
 /** A read on its way, behind which writes may have to wait. */
-class LevelReading implements PendingRead {
-  readonly keys: readonly Uint8Array[]
-  readonly level: ReadLevel
-  readonly minIndex: number
-  readonly minTerm: number
-  readonly maxStalenessMs: number
-  readonly onBehind: ReadDemand['onBehind']
-  readonly deadline: number
+class LevelReading extends DemandedRead {
   readonly abandoned = false
   readonly #onComplete: PendingRead['complete']
   readonly #onFail: (error: unknown) => void
@@ -158,13 +152,7 @@ class LevelReading implements PendingRead {
     onComplete: PendingRead['complete'],
     onFail: (error: unknown) => void,
   ) {
-    this.keys = keys
-    this.level = demand.level
-    this.minIndex = demand.minIndex
-    this.minTerm = demand.minTerm
-    this.maxStalenessMs = demand.maxStalenessMs
-    this.onBehind = demand.onBehind
-    this.deadline = demand.deadline
+    super(keys, demand, demand.deadline)
     this.#onComplete = onComplete
     this.#onFail = onFail
   }

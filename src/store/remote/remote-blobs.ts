@@ -6,7 +6,9 @@
  * their turn; WINDOW_BYTES of each upload on their way.
  */
 import { StoreError } from '../../base/errors.js'
-import type { Blobs, BlobUpload, FetchRequest, UploadRequest } from '../../member/backend.js'
+import type { FetchRequest } from '../../blob/fetch.js'
+import type { UploadRequest } from '../../blob/upload.js'
+import type { Blobs, BlobUpload } from '../../member/backend.js'
 import type { Ask } from '../../wire/client-ask.js'
 import type { Reply } from '../../wire/client-reply.js'
 import { decodeManifest, encodeManifest } from '../../wire/manifest.js'
