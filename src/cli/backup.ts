@@ -1,14 +1,11 @@
 /** `quorate backup`: backs up a running member over the network, or the folder of one that is not running. */
 import { nodeEnv } from '../env/node-env.js'
-import { NodeNetwork } from '../env/node-network.js'
-import { NodeRandom } from '../env/node-random.js'
-import { NodeTime } from '../env/node-time.js'
 import type { BackupResult } from '../index.js'
 import { backupFolder, type OfflineBackup } from '../member/offline.js'
 import { type BackupOptions, writeBackup } from '../snapshot/backup.js'
 import { RemoteState } from '../store/remote-state.js'
-import { ClientConnection } from '../transport/client.js'
 import type { Protection } from '../transport/protection.js'
+import { ask } from './asking.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
 import { longWork } from './long-work.js'
 import { PROTECTION_FLAGS, PROTECTION_HELP, readProtection } from './protection.js'
@@ -78,19 +75,10 @@ async function fetchBackup(
   dest: string,
   options: BackupOptions,
 ): Promise<BackupResult> {
-  const connection = await ClientConnection.connect(
-    new NodeNetwork(),
-    new NodeTime(),
-    new NodeRandom(),
-    at,
-    { ...protection, timeoutMs },
-  )
-  try {
+  return ask(at, protection, timeoutMs, (connection) => {
     const { disk } = nodeEnv(MEMORY)
-    return await writeBackup(disk, new RemoteState(connection, level, timeoutMs), dest, options)
-  } finally {
-    connection.close()
-  }
+    return writeBackup(disk, new RemoteState(connection, level, timeoutMs), dest, options)
+  })
 }
 
 function describe(dest: string, result: BackupResult | OfflineBackup): void {

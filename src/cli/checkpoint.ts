@@ -1,9 +1,6 @@
 /** `quorate checkpoint`: has a running member take a checkpoint, or its cluster retain one. */
-import { NodeNetwork } from '../env/node-network.js'
-import { NodeRandom } from '../env/node-random.js'
-import { NodeTime } from '../env/node-time.js'
-import { ClientConnection } from '../transport/client.js'
 import { asRetainedCheckpoint } from '../wire/retained-call.js'
+import { ask } from './asking.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
 import { PROTECTION_FLAGS, PROTECTION_HELP, readProtection } from './protection.js'
 import { count, print } from './terminal.js'
@@ -38,14 +35,7 @@ export async function checkpoint(args: readonly string[]): Promise<number> {
   }
   const timeoutMs = wholeNumber('timeout-ms', flags['timeout-ms'], 1)
   const protection = await readProtection(flags)
-  const connection = await ClientConnection.connect(
-    new NodeNetwork(),
-    new NodeTime(),
-    new NodeRandom(),
-    address,
-    { ...protection, timeoutMs },
-  )
-  try {
+  return ask(address, protection, timeoutMs, async (connection) => {
     const call = (method: string, params: unknown): Promise<unknown> =>
       connection.call(method, params, timeoutMs + ANSWER_MS)
     if (!flags.retain) {
@@ -59,7 +49,5 @@ export async function checkpoint(args: readonly string[]): Promise<number> {
     if (flags.json) print(JSON.stringify({ index, root }))
     else print(`the state at index ${count(index)} is retained, root ${root}`)
     return 0
-  } finally {
-    connection.close()
-  }
+  })
 }

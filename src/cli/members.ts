@@ -1,11 +1,9 @@
 /** `quorate members`: who the members of a cluster are, and changing them; any running member can be asked. */
-import { NodeNetwork } from '../env/node-network.js'
-import { NodeRandom } from '../env/node-random.js'
 import { NodeTime } from '../env/node-time.js'
 import type { ChangeOptions, Membership } from '../index.js'
 import { Members } from '../store/members.js'
-import { ClientConnection } from '../transport/client.js'
 import { asMembershipAnswer } from '../wire/membership.js'
+import { ask } from './asking.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
 import { PROTECTION_FLAGS, PROTECTION_HELP, readProtection } from './protection.js'
 import { count, print, table } from './terminal.js'
@@ -54,13 +52,8 @@ export async function members(args: readonly string[]): Promise<number> {
   }
   const [action = 'list', ...words] = positionals
   const carryOut = plan(action, words, learner ? 'learner' : 'voter')
-  const network = new NodeNetwork()
   const time = new NodeTime()
-  const connection = await ClientConnection.connect(network, time, new NodeRandom(), at, {
-    ...(await readProtection(flags)),
-    timeoutMs,
-  })
-  try {
+  await ask(at, await readProtection(flags), timeoutMs, async (connection) => {
     const asked = new Members({
       now: () => time.now(),
       askMembership: async (request) => {
@@ -71,9 +64,7 @@ export async function members(args: readonly string[]): Promise<number> {
     const answer = await carryOut(asked, options)
     if (json) print(JSON.stringify(answer, undefined, 2))
     else describe(answer)
-  } finally {
-    connection.close()
-  }
+  })
   return 0
 }
 

@@ -1,10 +1,7 @@
 /** `quorate status`: asks one running member how it stands. */
-import { NodeNetwork } from '../env/node-network.js'
-import { NodeRandom } from '../env/node-random.js'
-import { NodeTime } from '../env/node-time.js'
 import { type MemberStatus, type RetainedStatus, StoreError } from '../index.js'
-import { ClientConnection } from '../transport/client.js'
 import type { Protection } from '../transport/protection.js'
+import { ask } from './asking.js'
 import { parseWordsAndFlags, UsageError, wholeNumber } from './command-line.js'
 import { PROTECTION_FLAGS, PROTECTION_HELP, readProtection } from './protection.js'
 import { bytes, count, paint, print, table } from './terminal.js'
@@ -43,23 +40,14 @@ export async function askStatus(
   timeoutMs: number,
   protection: Protection,
 ): Promise<MemberStatus> {
-  const connection = await ClientConnection.connect(
-    new NodeNetwork(),
-    new NodeTime(),
-    new NodeRandom(),
-    address,
-    { ...protection, timeoutMs },
-  )
-  try {
+  return ask(address, protection, timeoutMs, async (connection) => {
     const answer = await connection.call('status', undefined, timeoutMs)
     if (isStatus(answer)) return answer
     throw new StoreError(
       'QUORATE_FORMAT',
       `${address} answers in a form this version does not know`,
     )
-  } finally {
-    connection.close()
-  }
+  })
 }
 
 /** The member speaks this version's protocol, or the handshake would have refused it: its parts are not looked at. */
