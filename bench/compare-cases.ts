@@ -2,7 +2,7 @@
 import type { Ack, ReadLevel } from '../src/index.js'
 import { KEY_COUNT, type Systems, VALUE_BYTES } from './compare-systems.js'
 import type { Measurement } from './measure.js'
-import type { PeerOperation } from './peer-process.js'
+import type { PeerOperation, SyncRequest } from './peer-process.js'
 import { PEERS, type PeerName } from './peers.js'
 import type { Workload } from './workload.js'
 
@@ -25,13 +25,8 @@ export function casesOf(systems: Systems): Case[] {
     ...loneCases(systems),
     ...clusterCases(systems),
     ...clientCases(systems),
-    {
-      id: 'fdatasync',
-      system: 'this disk',
-      operation: 'fdatasync of 512 B, preallocated',
-      inFlight: 1,
-      measure: (ms) => systems.disk.call('fdatasync', { dir: systems.newFolder(), ms }),
-    },
+    syncCase(systems, 'fdatasync', 'fdatasync of 512 B, preallocated', 'this thread'),
+    syncCase(systems, 'pooled fdatasync', 'the same in a thread of Node’s pool', 'pool'),
     {
       id: 'first put',
       system: 'quorate × 1',
@@ -40,6 +35,21 @@ export function casesOf(systems: Systems): Case[] {
       measure: async () => ({ value: await systems.firstPut() }),
     },
   ]
+}
+
+function syncCase(
+  { disk, newFolder }: Systems,
+  id: string,
+  operation: string,
+  from: SyncRequest['from'],
+): Case {
+  return {
+    id,
+    system: 'this disk',
+    operation,
+    inFlight: 1,
+    measure: (ms) => disk.call('fdatasync', { dir: newFolder(), ms, from }),
+  }
 }
 
 function peerCases({ peers }: Systems, peer: PeerName): Case[] {

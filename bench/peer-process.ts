@@ -2,8 +2,9 @@
  * The program of a process that holds one of the other systems, or a client of it, with its load beside it; or measures
  * what this disk and an empty folder cost. Started by the comparison, never by hand.
  */
-import { fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { fdatasync, fdatasyncSync, mkdirSync, openSync, write, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { unreachable } from '../src/base/assert.js'
 import { Store } from '../src/index.js'
 import { serveParent } from './child.js'
@@ -33,6 +34,14 @@ export interface PeerOpening {
 /** What can be measured of one. */
 export type PeerOperation = 'put' | 'get' | 'serializable get' | 'batch of 1,000' | 'scan'
 
+/** How fdatasync is measured. */
+export interface SyncRequest {
+  readonly dir: string
+  readonly ms: number
+  /** `pool`: in Node's pool of threads, as a program does whose event loop must not stand still. */
+  readonly from: 'this thread' | 'pool'
+}
+
 /** What this process does for its parent. */
 export interface PeerOperations {
   open(request: PeerOpening): Promise<void>
@@ -42,7 +51,7 @@ export interface PeerOperations {
     readonly ms: number
   }): Promise<Measurement>
   /** One fdatasync after the other, of 512 bytes each, into space that is written already. */
-  fdatasync(request: { readonly dir: string; readonly ms: number }): Promise<Measurement>
+  fdatasync(request: SyncRequest): Promise<Measurement>
   /** Milliseconds from `Store.open` on a folder that does not exist to the first acknowledged put. */
   firstPut(request: { readonly dir: string }): Promise<number>
 }
@@ -50,6 +59,8 @@ export interface PeerOperations {
 const BATCH = 1000
 const SYNC_BYTES = 512
 const PREALLOCATED_BYTES = 16 * 1024 * 1024
+const writeInPool = promisify(write)
+const syncInPool = promisify(fdatasync)
 
 let system: PeerSystem | undefined
 let keys: readonly string[] = []
@@ -103,17 +114,26 @@ function run(operation: PeerOperation, inFlight: number, ms: number): Promise<Me
   }
 }
 
-function measureFdatasync(dir: string, ms: number): Measurement {
+async function measureFdatasync({ dir, ms, from }: SyncRequest): Promise<Measurement> {
   mkdirSync(dir, { recursive: true })
   const file = openSync(join(dir, 'preallocated'), 'w')
   writeSync(file, Buffer.alloc(PREALLOCATED_BYTES))
   fdatasyncSync(file)
   const bytes = Buffer.alloc(SYNC_BYTES, 1)
   let at = 0
-  return measureSync(ms, () => {
-    writeSync(file, bytes, 0, SYNC_BYTES, at)
-    fdatasyncSync(file)
+  const next = (): number => {
     at = (at + SYNC_BYTES) % PREALLOCATED_BYTES
+    return at
+  }
+  if (from === 'this thread') {
+    return measureSync(ms, () => {
+      writeSync(file, bytes, 0, SYNC_BYTES, next())
+      fdatasyncSync(file)
+    })
+  }
+  return measure(1, ms, 1, async () => {
+    await writeInPool(file, bytes, 0, SYNC_BYTES, next())
+    await syncInPool(file)
   })
 }
 
@@ -129,7 +149,7 @@ async function firstPut(dir: string): Promise<number> {
 const operations: PeerOperations = {
   open,
   measure: ({ operation, inFlight, ms }) => run(operation, inFlight, ms),
-  fdatasync: async ({ dir, ms }) => measureFdatasync(dir, ms),
+  fdatasync: measureFdatasync,
   firstPut: ({ dir }) => firstPut(dir),
 }
 
