@@ -3,6 +3,7 @@
  *
  * Closed loops, as users of such systems write them. All systems run from the beginning and take turns within each run,
  * so that drift of the machine meets all of them; a ratio is taken within a run, and the median of the ratios is shown.
+ * Each begins when what the one before left behind is done (quiet.ts).
  * Every acknowledged write is on a disk (of a majority, where there are several members), except in classic-level's
  * unsynced batches.
  */
@@ -12,6 +13,7 @@ import { type BenchContext, runBench } from './bench-run.js'
 import { AIMS, type Aim, judge } from './compare-aims.js'
 import { type Case, casesOf, type Measured } from './compare-cases.js'
 import { startSystems } from './compare-systems.js'
+import { untilQuiet } from './quiet.js'
 import { figure, type Row } from './results.js'
 
 const HELP = `npm run bench -- compare [flags]
@@ -64,12 +66,15 @@ async function measureAll(
   const systems = await startSystems(context)
   const cases = casesOf(systems)
   const measured = new Map<Case, Measured[]>(cases.map((each) => [each, []]))
+  let unquiet = 0
   for (let run = 1; run <= runs; run++) {
     for (const each of cases) {
+      if (!(await untilQuiet())) unquiet++
       measured.get(each)!.push(await each.measure(ms))
       context.progress(`run ${run} of ${runs}: ${each.system}, ${each.operation}`)
     }
   }
+  if (unquiet > 0) context.note(`${unquiet} measurements were begun while the machine was busy`)
   return [...[...measured].map(([each, all]) => rowOf(each, all)), ...aimRows(measured)]
 }
 

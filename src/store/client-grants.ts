@@ -15,13 +15,15 @@ const ROLES: readonly string[] = ['read', 'write', 'admin']
 const GRANTS_MAX = 1_000
 const SECRET_BYTES_MIN = 16
 
-/** The bytes of a secret. @throws {TypeError | RangeError} */
-export function resolveSecret(secret: unknown): Uint8Array | undefined {
+/** The bytes of the secret in option `name`. @throws {TypeError | RangeError} */
+export function resolveSecret(name: string, secret: unknown): Uint8Array | undefined {
   if (secret === undefined) return undefined
   const bytes = typeof secret === 'string' ? Buffer.from(secret, 'utf8') : secret
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('secret is a string or a Uint8Array')
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`${name} is a string or a Uint8Array`)
+  }
   if (bytes.length < SECRET_BYTES_MIN) {
-    throw new RangeError(`secret has at least ${SECRET_BYTES_MIN} bytes`)
+    throw new RangeError(`${name} has at least ${SECRET_BYTES_MIN} bytes`)
   }
   return bytes
 }
@@ -57,5 +59,5 @@ function resolveGrant(grant: unknown): ClientRule {
   if (typeof role !== 'string' || !ROLES.includes(role)) {
     throw new TypeError(`the role of a client is one of ${ROLES.join(', ')}`)
   }
-  return { name, secret: resolveSecret(secret), role: role as GrantedRole }
+  return { name, secret: resolveSecret('secret', secret), role: role as GrantedRole }
 }

@@ -277,13 +277,25 @@ export function requireTimeout(value: unknown): number {
   return value
 }
 
-/** @throws {TypeError | RangeError} */
-export function resolveTokenKey(key: unknown): Uint8Array | undefined {
-  if (key === undefined) return undefined
-  const bytes = typeof key === 'string' ? Buffer.from(key, 'utf8') : key
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('tokenKey is a string or a Uint8Array')
-  if (bytes.length < 16) throw new RangeError('tokenKey has at least 16 bytes')
-  return bytes
+/** How the calls of a Store are made that say nothing else. */
+export type CallDefaults = Pick<
+  OpenOptions,
+  'valueEncoding' | 'keyEncoding' | 'consistency' | 'timeoutMs' | 'tokenKey'
+>
+
+/** The same for a member's Store and a client's. @throws {TypeError | RangeError} */
+export function resolveCalls(options: CallDefaults): Pick<StoreSettings, keyof CallDefaults> {
+  return {
+    valueEncoding: requireOneOf(
+      'valueEncoding',
+      options.valueEncoding ?? 'msgpack',
+      VALUE_ENCODINGS,
+    ),
+    keyEncoding: requireOneOf('keyEncoding', options.keyEncoding ?? 'utf8', KEY_ENCODINGS),
+    consistency: requireOneOf('consistency', options.consistency ?? 'strong', READ_LEVELS),
+    timeoutMs: requireTimeout(options.timeoutMs ?? 5000),
+    tokenKey: resolveSecret('tokenKey', options.tokenKey),
+  }
 }
 
 /** The options of a Store, complete. */
@@ -294,19 +306,11 @@ export function resolveSettings(options: OpenOptions): StoreSettings {
   refuseUnknown('Store.open', options, OPTION_NAMES)
   const limits = resolveNumbers('limits', LIMITS, options.limits)
   return {
-    valueEncoding: requireOneOf(
-      'valueEncoding',
-      options.valueEncoding ?? 'msgpack',
-      VALUE_ENCODINGS,
-    ),
-    keyEncoding: requireOneOf('keyEncoding', options.keyEncoding ?? 'utf8', KEY_ENCODINGS),
-    consistency: requireOneOf('consistency', options.consistency ?? 'strong', READ_LEVELS),
-    timeoutMs: requireTimeout(options.timeoutMs ?? 5000),
+    ...resolveCalls(options),
     maxValueBytes: limits.maxValueBytes,
     maxRequestBytes: limits.maxRequestBytes,
     maxPendingBytes: limits.maxPendingBytes,
     maxGetBytes: limits.maxGetBytes,
-    tokenKey: resolveTokenKey(options.tokenKey),
   }
 }
 
@@ -339,7 +343,7 @@ export function resolveMemberOptions(options: OpenOptions): MemberOptions {
     priority: resolvePriority(options.priority),
     strongReads: requireOneOf('strongReads', options.strongReads ?? 'quorum', STRONG_READS),
     tls: options.tls,
-    secret: resolveSecret(options.secret),
+    secret: resolveSecret('secret', options.secret),
     clients: resolveGrants(
       options.clients,
       options.tls !== undefined || options.secret !== undefined,

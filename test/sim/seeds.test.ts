@@ -23,10 +23,8 @@ function simulate(...args: string[]): string {
   }
 }
 
-test('whole clusters under faults keep every rule, from fixed seeds and from fresh ones', (t) => {
+test('whole clusters under faults keep every rule, from seeds that nobody has run before', (t) => {
   const fresh = randomInt(2 ** 31)
   t.diagnostic(`fresh seeds from ${fresh}: npm run sim -- --seed ${fresh}`)
-  for (const from of [1, fresh]) {
-    assert.match(simulate('--seeds', '3', '--from', `${from}`), /3 seeds, .*; 0 violations/)
-  }
+  assert.match(simulate('--seeds', '4', '--from', `${fresh}`), /4 seeds, .*; 0 violations/)
 })

@@ -3,18 +3,12 @@ import { parseAddress } from '../../env/address.js'
 import type { TlsOptions } from '../../env/network.js'
 import type { ReadLevel } from '../../member/backend.js'
 import { resolveSecret } from '../client-grants.js'
+import type { KeyEncoding, ValueEncoding } from '../encoding.js'
 import {
-  KEY_ENCODINGS,
-  type KeyEncoding,
-  VALUE_ENCODINGS,
-  type ValueEncoding,
-} from '../encoding.js'
-import {
-  READ_LEVELS,
   refuseUnknown,
   requireOneOf,
   requireTimeout,
-  resolveTokenKey,
+  resolveCalls,
   type StoreSettings,
 } from '../open-options.js'
 import { BALANCES, type Balance } from './balance.js'
@@ -90,22 +84,14 @@ export function resolveConnect(
       addresses: resolveAddresses(addresses),
       balance: requireOneOf('balance', options.balance ?? 'nearest', BALANCES),
       tls: options.tls,
-      secret: resolveSecret(options.secret),
+      secret: resolveSecret('secret', options.secret),
       timeoutMs: DIAL_MS,
     },
     connectTimeoutMs: requireTimeout(options.connectTimeoutMs ?? CONNECT_MS),
     store: {
-      valueEncoding: requireOneOf(
-        'valueEncoding',
-        options.valueEncoding ?? 'msgpack',
-        VALUE_ENCODINGS,
-      ),
-      keyEncoding: requireOneOf('keyEncoding', options.keyEncoding ?? 'utf8', KEY_ENCODINGS),
-      consistency: requireOneOf('consistency', options.consistency ?? 'strong', READ_LEVELS),
-      timeoutMs: requireTimeout(options.timeoutMs ?? 5_000),
+      ...resolveCalls(options),
       maxPendingBytes,
       maxGetBytes,
-      tokenKey: resolveTokenKey(options.tokenKey),
     },
   }
 }
