@@ -5,21 +5,13 @@
  * file. What the file may contain is checked here by name; what the values may be is checked by Store.open.
  */
 import { once } from 'node:events'
-import { dirname, resolve } from 'node:path'
 import { type OpenOptions, Store } from '../index.js'
-import { GRANTS_HELP, type GrantSetting, grantsIn, grantsOf, readGrants } from './client-grants.js'
+import { GRANTS_HELP, grantsOf, readGrants } from './client-grants.js'
 import { parseFlags, UsageError } from './command-line.js'
 import { listenHttp, type Reach } from './http.js'
 import { LOG_LEVELS, type LogThreshold, lineLogger } from './log-lines.js'
-import {
-  PROTECTION_FLAGS,
-  PROTECTION_HELP,
-  readSecret,
-  readText,
-  readTls,
-  type TlsFiles,
-  tlsFilesOf,
-} from './protection.js'
+import { PROTECTION_FLAGS, PROTECTION_HELP, readSecret, readTls, tlsFilesOf } from './protection.js'
+import { readConfig, type ServeSettings } from './serve-settings.js'
 import { complain, print } from './terminal.js'
 
 /** Where a lone member listens unless told otherwise: a member that nobody can ask is of no use. */
@@ -50,24 +42,8 @@ ${PROTECTION_HELP}
 ${GRANTS_HELP}
   --config FILE        JSON with dir, id, members, cluster, listen, join [], priority, archive,
                        http, tls {cert, key, ca}, secretFile, clients [{name or secretFile, role}];
+                       strongReads, timing, limits, storage and erasure as Store.open has them;
                        paths in it are relative to it`
-
-/** The settings of a member as they come from flags or a file; files are named, not yet read. */
-interface ServeSettings {
-  readonly dir?: string
-  readonly id?: string
-  readonly members?: Readonly<Record<string, string>>
-  readonly cluster?: string
-  readonly listen?: string
-  readonly join?: readonly string[]
-  readonly priority?: number
-  /** The folder of storage.archive. */
-  readonly archive?: string
-  readonly tls?: TlsFiles
-  readonly secretFile?: string
-  readonly clients?: readonly GrantSetting[]
-  readonly http?: string
-}
 
 /** What the command line asks for. */
 interface ServeCommand {
@@ -184,7 +160,7 @@ async function optionsOf(settings: ServeSettings): Promise<OpenOptions> {
   return {
     ...plain,
     dir,
-    ...(archive === undefined ? {} : { storage: { archive } }),
+    ...(archive === undefined ? {} : { storage: { ...plain.storage, archive } }),
     // Somebody watches a server: it waits until it is told to stop.
     ...(join === undefined ? {} : { joinTimeoutMs: Number.POSITIVE_INFINITY }),
     ...(isAlone ? { listen: DEFAULT_LISTEN } : {}),
@@ -205,91 +181,4 @@ function membersOf(texts: readonly string[]): Record<string, string> {
     members[id] = address
   }
   return members
-}
-
-/** Reads and checks a configuration file: known names, text where text belongs; paths become absolute. */
-async function readConfig(path: string): Promise<ServeSettings> {
-  const config = requireObject(path, parseJson(path, await readText(path)))
-  const names = [
-    'dir',
-    'id',
-    'members',
-    'cluster',
-    'listen',
-    'join',
-    'priority',
-    'archive',
-    'http',
-    'tls',
-    'secretFile',
-    'clients',
-  ]
-  for (const name of Object.keys(config)) {
-    if (!names.includes(name)) {
-      throw new UsageError(`${path}: no setting '${name}'; there are ${names.join(', ')}`)
-    }
-  }
-  const { members, tls, join, priority, clients, ...texts } = config
-  const fromHere = (file: string): string => resolve(dirname(path), file)
-  const { dir, secretFile, archive, ...plain } = requireTexts(path, texts)
-  const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
-  return {
-    ...plain,
-    ...(dir === undefined ? {} : { dir: fromHere(dir) }),
-    ...(archive === undefined ? {} : { archive: fromHere(archive) }),
-    ...(join === undefined ? {} : { join: requireList(path, 'join', join) }),
-    ...(priority === undefined ? {} : { priority: requireNumber(path, 'priority', priority) }),
-    ...(members === undefined ? {} : { members: requireTexts(path, requireObject(path, members)) }),
-    ...(secretFile === undefined ? {} : { secretFile: fromHere(secretFile) }),
-    ...(files === undefined ? {} : { tls: tlsFiles(path, files, fromHere) }),
-    ...(clients === undefined ? {} : { clients: grantsIn(path, clients, fromHere) }),
-  }
-}
-
-function tlsFiles(
-  path: string,
-  { cert, key, ca, ...others }: Record<string, string>,
-  fromHere: (file: string) => string,
-): { cert: string; key: string; ca: string } {
-  if (
-    cert === undefined ||
-    key === undefined ||
-    ca === undefined ||
-    Object.keys(others).length > 0
-  ) {
-    throw new UsageError(`${path}: tls has cert, key and ca, all three and nothing else`)
-  }
-  return { cert: fromHere(cert), key: fromHere(key), ca: fromHere(ca) }
-}
-
-function parseJson(path: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new UsageError(`${path} is not JSON: ${(error as Error).message}`, { cause: error })
-  }
-}
-
-function requireObject(path: string, value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
-  throw new UsageError(`${path}: an object is wanted, not ${JSON.stringify(value)}`)
-}
-
-function requireList(path: string, name: string, value: unknown): readonly string[] {
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value
-  throw new UsageError(`${path}: ${name} is a list of texts`)
-}
-
-function requireNumber(path: string, name: string, value: unknown): number {
-  if (typeof value === 'number') return value
-  throw new UsageError(`${path}: ${name} is a number`)
-}
-
-function requireTexts(path: string, values: Record<string, unknown>): Record<string, string> {
-  const texts: Record<string, string> = {}
-  for (const [name, value] of Object.entries(values)) {
-    if (typeof value !== 'string') throw new UsageError(`${path}: ${name} is a text`)
-    texts[name] = value
-  }
-  return texts
 }

@@ -266,6 +266,8 @@ export class Engine {
       },
       peerUp: (node) => this.#onPeerUp(node),
       peerDown: (node) => this.#onPeerDown(node),
+      // Not before: what a leader that died had sent would be taken for a sign of life.
+      peerSilent: (node) => this.driver.step({ type: 'peerDown', peer: node }),
       client: (port) => this.#clients.serve(port),
     })
   }
@@ -537,7 +539,6 @@ export class Engine {
     this.observer.onPeerDown(node)
     this.service.onPeerDown(node)
     this.blobs.onPeerDown(node)
-    this.driver.step({ type: 'peerDown', peer: node })
     this.#clients.look()
   }
 

@@ -11,7 +11,7 @@ import type { RaftLog } from '../log/raft-log.js'
 import { type MachineOptions, StateMachine } from '../machine/state-machine.js'
 import { NONE, type Term } from '../raft/types.js'
 import { incarnationsIn, openDirectory } from './directory.js'
-import { Generations } from './generations.js'
+import { Generations, type InstallPlan } from './generations.js'
 import type { Identity } from './identity.js'
 import type { MemberOptions } from './options.js'
 import { type FetchedState, fetchState } from './rebuild.js'
@@ -53,10 +53,9 @@ export interface OpenedState {
 export async function openState(parts: StateParts): Promise<OpenedState> {
   const { env, options } = parts
   const generations = await Generations.open(env.disk, env.databases, options.dir)
-  const log = await finishInstallation(parts, generations)
+  if (generations.plan !== undefined) await finishInstallation(parts, generations, generations.plan)
+  const [log, found] = await openBoth(parts, generations)
   try {
-    await generations.cleanUp()
-    const found = await openMachine(parts, generations)
     if (found instanceof StateMachine) {
       const misfit = await misfitOf(found, log)
       if (misfit === undefined) return { log, machine: found, generations, rebuilt: undefined }
@@ -71,18 +70,34 @@ export async function openState(parts: StateParts): Promise<OpenedState> {
   }
 }
 
-/** The log, after the rest of an installation that was begun before a crash was carried out. */
-async function finishInstallation(parts: StateParts, generations: Generations): Promise<RaftLog> {
+/** Carries out the rest of an installation that was begun before a crash. */
+async function finishInstallation(
+  parts: StateParts,
+  generations: Generations,
+  { index, term }: InstallPlan,
+): Promise<void> {
   const log = await parts.openLog()
-  const { plan } = generations
-  if (plan === undefined) return log
   try {
-    await log.compactTo(plan.index, plan.term)
+    await log.compactTo(index, term)
     await generations.commit()
   } finally {
     await log.close()
   }
-  return parts.openLog()
+}
+
+/** The log and the state, or what is wrong with the state; neither waits for the other. */
+async function openBoth(
+  parts: StateParts,
+  generations: Generations,
+): Promise<[RaftLog, StateMachine | StoreError]> {
+  const [log, state] = await Promise.allSettled([
+    parts.openLog(),
+    openMachine(parts, generations),
+  ] as const)
+  if (log.status === 'fulfilled' && state.status === 'fulfilled') return [log.value, state.value]
+  if (log.status === 'fulfilled') await log.value.close()
+  if (state.status === 'fulfilled' && state.value instanceof StateMachine) await state.value.close()
+  throw log.status === 'rejected' ? log.reason : (state as PromiseRejectedResult).reason
 }
 
 /** The state, or what is wrong with it. */
@@ -90,6 +105,7 @@ async function openMachine(
   { env, machine: options }: StateParts,
   generations: Generations,
 ): Promise<StateMachine | StoreError> {
+  await generations.cleanUp()
   try {
     const machine = await StateMachine.open(env.databases, generations.stateDir, options)
     try {

@@ -49,7 +49,8 @@ import { type MemberOptions, maxFrameBytes } from './options.js'
 import type { Roster } from './roster.js'
 
 /** What comes in; a DecodeError that one of these throws closes the connection. */
-export interface PeerHandlers extends Pick<TransportHandlers, 'peerUp' | 'peerDown' | 'client'> {
+export interface PeerHandlers
+  extends Pick<TransportHandlers, 'peerUp' | 'peerDown' | 'peerSilent' | 'client'> {
   message(message: Message): void
   request(from: NodeId, link: number, request: Buffer): void
   answers(answers: readonly Answer[]): void
@@ -278,6 +279,7 @@ export class Peers {
         frame: (from, kind, body) => this.#receive(from, kind, body),
         peerUp: this.#handlers.peerUp,
         peerDown: this.#handlers.peerDown,
+        peerSilent: this.#handlers.peerSilent,
         client: this.#handlers.client,
       },
     )

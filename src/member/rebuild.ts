@@ -110,6 +110,7 @@ class Rebuild {
       reply: nothing,
       peerUp: (node) => this.#up.add(node),
       peerDown: (node) => this.#up.delete(node),
+      peerSilent: () => {},
       client: onlyCalls((_method, _params, reply) =>
         reply({ error: { code: 'QUORATE_NOT_READY', message: 'the member is being rebuilt' } }),
       ),

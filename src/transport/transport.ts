@@ -80,6 +80,8 @@ export interface TransportHandlers {
   peerUp(node: NodeId): void
   /** A proven link to or from `node` broke just now; once, until a link is proven again (design D12). */
   peerDown(node: NodeId): void
+  /** The connection on which `node` speaks broke just now; all that had come on it was handed over before. */
+  peerSilent(node: NodeId): void
   /** Serves a client that has come in. */
   readonly client: ClientHost
 }
@@ -329,6 +331,7 @@ export class Transport {
 
   #memberDown(node: NodeId): void {
     this.#broken(node)
+    if (!this.#isClosed && this.#peers.has(node)) this.#handlers.peerSilent(node)
     const peer = this.#peers.get(node)
     if (peer?.isGuest) this.#drop(node, peer)
   }

@@ -88,11 +88,16 @@ test('a configuration file with an unknown or ill-typed setting is refused by na
     [{ members: ['a'] }, /an object is wanted/],
     [{ tls: { cert: 'x' } }, /cert, key and ca/],
     [{ clients: [{ name: 'app' }] }, /a client has name and role/],
+    [{ storage: 5 }, /an object is wanted/],
   ]
-  for (const [config, message] of wrong) {
+  const refusedByStore: [unknown, RegExp][] = [
+    [{ dir: 'x', erasure: { treshold: 1 } }, /erasure has no option treshold/],
+    [{ dir: 'x', strongReads: 'maybe' }, /strongReads is one of quorum, lease/],
+  ]
+  for (const [config, message] of [...wrong, ...refusedByStore]) {
     await writeFile(path, JSON.stringify(config))
     const { code, err } = await quorate('serve', '--config', path)
-    assert.equal(code, 2)
+    assert.equal(code, wrong.some(([known]) => known === config) ? 2 : 1)
     assert.match(err, message)
   }
 })
@@ -155,8 +160,10 @@ test('status of a member that is not there fails with exit code 1 and the code o
 test('serve runs a member that status can ask, and SIGTERM closes it in good order', async () => {
   const address = `unix:${join(dir, 's')}`
   const config = join(dir, 'member.json')
-  await writeFile(config, JSON.stringify({ dir: 'data', id: 'lone' }))
-  const child = await serving('--config', config, '--listen', address)
+  const tuning = { strongReads: 'lease', storage: { keepLogBytes: 1_048_576 }, erasure: false }
+  await writeFile(config, JSON.stringify({ dir: 'data', id: 'lone', ...tuning }))
+  const archive = join(dir, 'archive')
+  const child = await serving('--config', config, '--listen', address, '--archive', archive)
   try {
     const text = await quorate('status', address)
     assert.equal(text.code, 0, text.err)

@@ -47,7 +47,7 @@ test('a write through any member is read through every member at every level', a
 })
 
 test('when the leader is killed, writes go on within a second and nothing acknowledged is lost', async () => {
-  for (let seed = 10; seed < 20; seed++) {
+  for (let seed = 10; seed < 30; seed++) {
     const cluster = await three(seed)
     const leader = await cluster.awaitLeader()
     const [writer] = others(cluster, leader)

@@ -63,6 +63,8 @@ export interface LabNode {
   readonly time: SimTime
   /** `up 2`, `down 2`, each with the time it came. */
   readonly events: string[]
+  /** Who fell silent, and after how many frames of all. */
+  readonly silent: { peer: number; frames: number }[]
   /** The bodies of the frames that came in. */
   readonly frames: { from: number; kind: number; body: Buffer }[]
   onFrame: (body: Buffer) => void
@@ -124,6 +126,7 @@ export class Lab {
     const heard: Omit<LabNode, 'transport'> = {
       time,
       events: [],
+      silent: [],
       frames: [],
       onFrame: () => {},
       onCall: (method, params, reply) => reply({ ok: { method, params } }),
@@ -136,6 +139,7 @@ export class Lab {
         },
         peerUp: (peer) => heard.events.push(`${at()} up ${peer}`),
         peerDown: (peer) => heard.events.push(`${at()} down ${peer}`),
+        peerSilent: (peer) => heard.silent.push({ peer, frames: heard.frames.length }),
         client: onlyCalls((method, params, reply) => node.onCall(method, params, reply)),
       }),
     )

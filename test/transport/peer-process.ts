@@ -17,6 +17,7 @@ const transport: Transport = await Transport.start(
     frame: () => {},
     peerUp: () => transport.send(1, 1, [Buffer.from('here I am')]),
     peerDown: () => process.exit(),
+    peerSilent: () => {},
     client: onlyCalls(() => {}),
   },
 )

@@ -32,6 +32,7 @@ function listener() {
     },
     peerUp: (node) => note(`up ${node}`),
     peerDown: (node) => note(`down ${node}`),
+    peerSilent: () => {},
     client: onlyCalls((method, _params, reply) => reply({ ok: method })),
   }
   const until = async (condition: () => boolean) => {

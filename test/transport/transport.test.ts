@@ -105,6 +105,25 @@ test('the death of a process is reported within a millisecond or so, once (D12)'
   }
 })
 
+test('what a process had sent when it died comes before it is said to be silent', async () => {
+  let late = 0
+  for (let seed = 0; seed < 50; seed++) {
+    const lab = new Lab(seed)
+    const [one, two] = await lab.cluster(2)
+    two!.transport.send(1, 7, [Buffer.from('last words')])
+    await lab.world.advance(0.1)
+    lab.kill(2, two!)
+    await lab.until(() => one!.events.length === 2)
+    const before = one!.frames.length
+    await lab.world.advance(1_000)
+    const { length: frames } = one!.frames
+    late += frames - before
+    // They may be lost as well.
+    assert.deepEqual(one!.silent, [{ peer: 2, frames }])
+  }
+  assert.ok(late > 0, 'no frame came after the other connection had broken')
+})
+
 test('a process that comes back is connected again at once, although its peers had backed off', async () => {
   const lab = new Lab()
   const [one, two] = await lab.cluster(2)
