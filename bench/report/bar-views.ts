@@ -1,4 +1,4 @@
-/** Pictures of benchmarks that compare closed loops: compare, ycsb, writes, scale. */
+/** Pictures of benchmarks that compare closed loops: compare, ycsb, writes, scale, large-values. */
 import type { Row } from '../results.js'
 import type { Axis } from './axis.js'
 import { drawBars, drawRanking } from './bars.js'
@@ -84,6 +84,37 @@ export function drawWrites(rows: readonly Row[]): string {
     ]
   })
   return drawLegend(charts.flatMap(({ lines }) => lines)) + grid(charts.map(drawLines))
+}
+
+/** For each number of members: throughput, and what is sent and stored, by the size of values. */
+export function drawLargeValues(rows: readonly Row[]): string {
+  const puts = rows.filter(({ labels }) => labels.stored !== undefined)
+  const ways = namesOf(puts, ['stored'])
+  const figures = [
+    { figure: 'MB per s', title: 'put', label: 'MB per s' },
+    { figure: 'sent per byte', title: 'sent by the leader', label: 'bytes per byte' },
+    { figure: 'on disk per byte', title: 'on all disks', label: 'bytes per byte' },
+  ]
+  const charts = groupsOf(puts, ['members']).flatMap(([members, some]) =>
+    figures.map(({ figure, title, label }) =>
+      drawBars({
+        title: `${title}, ${members} members`,
+        y: { label, spread: 'linear' },
+        groups: groupsOf(some, ['KiB']).map(([kib, each]) => ({
+          name: `${Number(kib).toLocaleString('en-US')} KiB`,
+          bars: ways.map((way, colour) => ({
+            name: way,
+            colour,
+            value: medianOf(
+              each.find(({ labels }) => labels.stored === way),
+              figure,
+            ),
+          })),
+        })),
+      }),
+    ),
+  )
+  return drawLegend(ways.map((name, colour) => ({ name, colour, style: 'dots' }))) + grid(charts)
 }
 
 /** For each thing that grows: rates where it stands. */

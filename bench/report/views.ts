@@ -1,6 +1,6 @@
 /** The pictures of each benchmark: which of its figures and curves are drawn, and what a reader should see in them. */
 import type { Results, Row } from '../results.js'
-import { drawCompare, drawScale, drawWrites, drawYcsb } from './bar-views.js'
+import { drawCompare, drawLargeValues, drawScale, drawWrites, drawYcsb } from './bar-views.js'
 import { drawCosts } from './cost-view.js'
 import { drawFailover, drawLevels, drawMemory, drawStaleness } from './curve-views.js'
 
@@ -76,6 +76,11 @@ export const VIEWS: Readonly<Record<string, View>> = {
     draw: none,
   },
   core: { title: 'Consensus itself', hint: 'Without disk and network.', draw: none },
+  'large-values': {
+    title: 'Large values as shards',
+    hint: 'Coded: a shard of each value at every member. Whole: every member stores all of it. By turns.',
+    draw: drawLargeValues,
+  },
   erasure: {
     title: 'Coding large values',
     hint: 'Bytes of the value for each second of processor time.',

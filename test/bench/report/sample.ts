@@ -181,8 +181,26 @@ function memory(): Row[] {
   }))
 }
 
+function largeValues(): Row[] {
+  const puts = [3, 5].flatMap((members) =>
+    [64, 1024].flatMap((kib) =>
+      ['coded', 'whole'].map((stored, i) => ({
+        labels: { members, KiB: kib, stored },
+        figures: {
+          'MB per s': figure('count', three(60 / (i + 1))),
+          'sent per byte': figure('count', [i + 1]),
+          'on disk per byte': figure('count', [1.5 * (i + 1)]),
+        },
+      })),
+    ),
+  )
+  const stream = { way: 'put', members: 3, member: 'a', role: 'leader' }
+  return [...puts, { labels: stream, figures: { 'above idle': figure('bytes', [5e7]) } }]
+}
+
 /** One file of each benchmark that the page has pictures for. */
 export function samples(): readonly Results[] {
-  const rows = { cost, memory, failover, staleness, levels, writes, compare, ycsb, scale }
+  const curves = { cost, memory, failover, staleness, levels }
+  const rows = { ...curves, writes, compare, ycsb, scale, 'large-values': largeValues }
   return Object.entries(rows).map(([benchmark, make]) => resultsOf(benchmark, make()))
 }
