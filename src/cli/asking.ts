@@ -1,4 +1,4 @@
-/** The connection of a command that asks a running member. */
+/** The connection of a command that asks a running member: it lives for one asking. */
 import { NodeNetwork } from '../env/node-network.js'
 import { NodeRandom } from '../env/node-random.js'
 import { NodeTime } from '../env/node-time.js'
@@ -12,14 +12,12 @@ export async function ask<T>(
   timeoutMs: number,
   asking: (connection: ClientConnection) => Promise<T>,
 ): Promise<T> {
-  const network = new NodeNetwork()
-  const limits = { ...protection, timeoutMs }
   const connection = await ClientConnection.connect(
-    network,
+    new NodeNetwork(),
     new NodeTime(),
     new NodeRandom(),
     address,
-    limits,
+    { ...protection, timeoutMs },
   )
   try {
     return await asking(connection)

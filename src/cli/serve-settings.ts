@@ -50,22 +50,19 @@ export async function readConfig(path: string): Promise<ServeSettings> {
       throw new UsageError(`${path}: no setting '${name}'; there are ${names.join(', ')}`)
     }
   }
-  const { members, tls, join, priority, clients, ...others } = config
-  const { strongReads, timing, limits, storage, erasure, ...texts } = others
-  const tuning = {
-    ...(strongReads === undefined ? {} : { strongReads }),
-    ...(timing === undefined ? {} : { timing }),
-    ...(limits === undefined ? {} : { limits }),
-    ...(storage === undefined ? {} : { storage: requireObject(path, storage) }),
-    ...(erasure === undefined ? {} : { erasure }),
-  }
+  const tuning: Tuning = Object.fromEntries(
+    TUNING.filter((name) => name in config).map((name) => [name, config[name]]),
+  )
+  if (tuning.storage !== undefined) requireObject(path, tuning.storage)
+  for (const name of TUNING) delete config[name]
+  const { members, tls, join, priority, clients, ...texts } = config
   const fromHere = (file: string): string => resolve(dirname(path), file)
   const { dir, secretFile, archive, ...plain } = requireTexts(path, texts)
   const files = tls === undefined ? undefined : requireTexts(path, requireObject(path, tls))
   return {
     ...plain,
     // What they may contain is checked by Store.open, whose options they are.
-    ...(tuning as Tuning),
+    ...tuning,
     ...(dir === undefined ? {} : { dir: fromHere(dir) }),
     ...(archive === undefined ? {} : { archive: fromHere(archive) }),
     ...(join === undefined ? {} : { join: requireList(path, 'join', join) }),

@@ -2,7 +2,7 @@
  * `quorate serve`: one member, from flags or a JSON file, until SIGINT or SIGTERM.
  *
  * What it says about itself goes to standard output, the log of the member to standard error. Flags stand over the
- * file. What the file may contain is checked here by name; what the values may be is checked by Store.open.
+ * file, whose names serve-settings.ts checks; what the values may be is checked by Store.open.
  */
 import { once } from 'node:events'
 import { type OpenOptions, Store } from '../index.js'

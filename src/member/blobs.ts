@@ -2,7 +2,6 @@
  * The large values of one member (src/blob), connected with the rest of it: who the members are and how to reach them,
  * the state, and the way to the log.
  */
-
 import type { StoreError } from '../base/errors.js'
 import { BlobService } from '../blob/blob-service.js'
 import type { BlobCluster } from '../blob/cluster.js'

@@ -266,7 +266,7 @@ export class Engine {
       },
       peerUp: (node) => this.#onPeerUp(node),
       peerDown: (node) => this.#onPeerDown(node),
-      // Not before: what a leader that died had sent would be taken for a sign of life.
+      // With `peerDown` it would be too early: what a dead leader had sent is a sign of life when it comes.
       peerSilent: (node) => this.driver.step({ type: 'peerDown', peer: node }),
       client: (port) => this.#clients.serve(port),
     })

@@ -2,7 +2,6 @@
  * What clients ask this member about retained checkpoints: to have one made, and for what is here of the durable one.
  * Bounded by what a connection may have under way; nothing is held for a client between its calls.
  */
-
 import { StoreError } from '../base/errors.js'
 import type { FetchRequest } from '../blob/fetch.js'
 import type { ShardStore } from '../blob/shard-store.js'
